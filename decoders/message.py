@@ -1,0 +1,253 @@
+"""The vocabulary between decoders and the sensor: what comes in (Transaction) and what is said of it (messages).
+
+Nothing here holds a secret: passwords are dropped by the decoder, and every token, cookie, ticket and session
+key is the keyed hash that the `Hasher` given to the decoder made of it. Times are ns since the epoch, packet time.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum
+from typing import NamedTuple, Protocol
+
+
+class Direction(IntEnum):
+    TO_SERVER = 0
+    TO_CLIENT = 1
+
+
+class DecodeError(Exception):
+    """The peer broke the protocol; the message is lost, the flow goes on."""
+
+
+Hasher = Callable[[str], str]  # a secret -> its keyed hash, for example "b2s:9f31c0..."
+
+
+class Transaction(NamedTuple):
+    """A request and its response as the core framed them (sensor/_core.pyi TransactionTuple)."""
+
+    request_ns: int
+    response_ns: int  # 0: no response
+    end_ns: int
+    method: str
+    target: str  # request-target as sent
+    status: int  # 0: no response
+    request_head: bytes  # header lines, CRLF between, without start line
+    response_head: bytes
+    request_body: bytes  # de-chunked, decompressed; b"" unless asked for
+    response_body: bytes
+    operation: str  # SOAP operation, or ""
+    this_type: str
+    this_id: str
+    operation_id: str  # SOAP operationID header, or ""
+    flags: int  # TransactionFlag
+
+
+class TransactionFlag(IntEnum):
+    """Bits of Transaction.flags (sensor/core/transaction.h)."""
+
+    REQUEST_CUT = 1
+    RESPONSE_CUT = 2
+    REQUEST_GAP = 4
+    RESPONSE_GAP = 8
+    NEW_TOKEN = 16
+    NO_RESPONSE = 32
+    INTERIM = 64
+    TUNNELLED = 128
+
+
+class Want(IntEnum):
+    """Bits of an interest rule (sensor/core/interest.h)."""
+
+    REQUEST_BODY = 1
+    RESPONSE_BODY = 2
+    FAILED_ONLY = 4
+    CHANGED_ONLY = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One thing a decoder wants handed up: a SOAP `operation`, or a `method` and `path` ('*' matches any run)."""
+
+    want: int
+    operation: str = ""
+    method: str = ""
+    path: str = ""
+    request_has: tuple[str, ...] = ()
+    response_has: tuple[str, ...] = ()
+
+
+class Outcome(StrEnum):
+    SUCCESS = "success"
+    FAILURE = "failure"
+    UNKNOWN = "unknown"
+
+
+class OperationClass(StrEnum):
+    CREATE = "create"
+    READ = "read"
+    UPDATE = "update"
+    DELETE = "delete"
+    POWER = "power"
+    LOGIN = "login"
+    LOGOUT = "logout"
+    GUEST = "guest"
+    CONSOLE = "console"
+    DISK = "disk"
+
+
+class LoginMethod(StrEnum):
+    PASSWORD = "password"
+    BASIC = "basic"
+    SSPI = "sspi"
+    SAML = "saml"
+    CERTIFICATE = "certificate"  # extension logins
+    CLONE = "clone"
+    IMPERSONATION = "impersonation"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A managed object as one service names it: `type` VirtualMachine, `id` moref or href, `name` if said."""
+
+    type: str = ""
+    id: str = ""
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """What every message has: the span of its transaction, and who sent it."""
+
+    time_ns: int  # first byte of the request
+    end_ns: int  # last byte of the response
+    token: str = ""  # hash of the session token that the request carried
+    user_agent: str = ""
+    forwarded_for: str = ""  # X-Forwarded-For or Forwarded as claimed, leftmost first
+    operation_id: str = ""  # id carried into the service (SOAP operationID, client request id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerSeen(Message):
+    """The server said what it is."""
+
+    service: str  # registered id: VC, ESX, VCD
+    product: str = ""
+    version: str = ""
+    instance: str = ""  # instanceUuid of a vCenter
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Login(Message):
+    """An act of getting an identity, done or refused. Another round needed (SSPIChallenge) is no Login."""
+
+    api: str  # vim25, vcloud
+    operation: str
+    method: LoginMethod
+    outcome: Outcome
+    fault: str = ""  # InvalidLogin, NoPermission, HTTP 401, ...
+    user: str = ""  # as the server names it, else as claimed
+    claimed: str = ""  # as the client wrote it
+    full_name: str = ""
+    new_tokens: tuple[str, ...] = ()  # hashes set by the response; empty: `token` stays and now has this identity
+    session: str = ""  # hash of UserSession.key
+    ticket: str = ""  # hash of the clone ticket that was redeemed
+    client_address: str = ""  # as the server saw it
+    extension: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Logout(Message):
+    """A session ended: its own Logout, TerminateSession of others, or DELETE of a REST session."""
+
+    api: str
+    operation: str
+    outcome: Outcome
+    fault: str = ""
+    sessions: tuple[str, ...] = ()  # hashes of the keys terminated; empty: the session of `token`
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionSeen(Message):
+    """Something other than a login tied a token, a session key and a user together (any may be missing)."""
+
+    session: str = ""
+    user: str = ""
+    full_name: str = ""
+    client_address: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionExpired(Message):
+    """The server no longer takes `token` (NotAuthenticated, 401)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TicketIssued(Message):
+    """A credential was handed out that another flow may redeem."""
+
+    kind: str  # clone, generic, local, mks, webmks, nfc, ...
+    ticket: str  # keyed hash
+    target: Target = Target()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call(Message):
+    """An action: it changes something, or opens access."""
+
+    api: str
+    operation: str
+    operation_class: OperationClass
+    target: Target = Target()
+    related: tuple[Target, ...] = ()  # what else it names or made: a new VM's name, a result object
+    outcome: Outcome = Outcome.UNKNOWN
+    fault: str = ""
+    task: str = ""  # task moref or href that the response returned
+    request_id: str = ""  # id that the server gave the request in its response
+    guest_user: str = ""  # account inside the guest, from the call's own credentials
+    guest_interactive: bool = False
+    user: str = ""  # identity carried by the call itself (Basic on every request)
+    sessions: tuple[str, ...] = ()  # hashes of session keys that the call names
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskChanged(Message):
+    """A task's state as a property read, an update or a REST poll showed it. Only ended states are said."""
+
+    task: str
+    outcome: Outcome
+    fault: str = ""
+    operation: str = ""  # descriptionId, operationName
+    entity: Target = Target()
+    user: str = ""  # TaskReasonUser, Task/User
+    result: Target = Target()
+    parent_task: str = ""
+    root_task: str = ""
+    activation_id: str = ""
+    lower_tasks: tuple[str, ...] = ()  # VcTask morefs of a Cloud Director task
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectSeen(Message):
+    """Inventory: the same object's names, at this server. `container` is what holds it (vApp of a VM)."""
+
+    target: Target
+    uuid: str = ""
+    instance_uuid: str = ""
+    container: Target = Target()
+
+
+class TransactionDecoder(Protocol):
+    """A decoder of framed transactions; sans-IO. One instance serves all flows: state is per call only."""
+
+    name: str
+
+    def rules(self) -> list[Rule]: ...
+    def token_headers(self) -> list[str]: ...
+    def token_cookies(self) -> list[str]: ...
+    def claims(self, transaction: Transaction) -> bool:
+        """Is this transaction of my protocol? Cheap; first claim wins."""
+        ...
+
+    def transaction(self, transaction: Transaction) -> list[Message]:
+        """What it says. Raises DecodeError when the peer broke the protocol."""
+        ...

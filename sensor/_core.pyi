@@ -1,0 +1,103 @@
+"""The typed contract of the C extension: a source is filled without the GIL, a batch is iterated."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, final
+
+# kinds of event in a batch
+FLOW: int  # value: FlowTuple, before the flow's first other event
+TRANSACTION: int  # value: TransactionTuple
+CHUNK: int  # value: bytes of a non-HTTP stream
+GAP: int  # value: int, bytes known missing
+DATAGRAM: int  # value: bytes of a UDP payload
+PROXY_HEADER: int  # value: bytes of a PROXY protocol header
+FLOW_END: int  # value: (packets to server, packets to client, bytes to server, bytes to client)
+
+TO_SERVER: int
+TO_CLIENT: int
+
+# (protocol number, client address, client port, server address, server port, vlan or -1, tunnel name or "",
+#  community id, uid, source index)
+FlowTuple = tuple[int, str, int, str, int, int, str, str, str, int]
+
+# (request_ns, response_ns, end_ns, method, target, status, request_head, response_head, request_body,
+#  response_body, operation, this_type, this_id, operation_id, flags); str fields are latin-1
+TransactionTuple = tuple[
+    int, int, int, str, str, int, bytes, bytes, bytes, bytes, str, str, str, str, int
+]
+
+COUNTERS: tuple[str, ...]
+LIMITS: tuple[str, ...]
+
+@final
+class Interest:
+    """What to hand up (sensor/core/interest.h). Needles are any-of; an empty sequence is no condition."""
+
+    def operation(
+        self,
+        name: str,
+        want: int,
+        request_has: tuple[str, ...] = ...,
+        response_has: tuple[str, ...] = ...,
+    ) -> None: ...
+    def path(
+        self,
+        method: str,
+        path: str,
+        want: int,
+        request_has: tuple[str, ...] = ...,
+        response_has: tuple[str, ...] = ...,
+    ) -> None: ...
+    def token_header(self, name: str) -> None: ...
+    def token_cookie(self, name: str) -> None: ...
+    def port(self, protocol: int, port: int) -> None: ...
+
+@final
+class Batch:
+    """Events in order of (time_ns, ordinal); `(kind, flow, direction, time_ns, ordinal, value)` each.
+
+    `flow` is a number that names the flow within its source. `time_ns` is packet time when the event came
+    out and never falls; a transaction carries its own times.
+    """
+
+    watermark_ns: int  # packet time up to which this source has said everything
+    watermark_ordinal: int
+    end: bool  # the input is over
+    error: str | None  # one line; set only with end
+
+    def __iter__(self) -> Iterator[tuple[int, int, int, int, int, Any]]: ...
+    def __len__(self) -> int: ...
+
+@final
+class Source:
+    """Packets of files (merged by packet time) or interfaces, through the core.
+
+    Belongs to the thread that fills it: a second caller gets RuntimeError. Raises OSError with one line
+    when an input cannot be opened.
+    """
+
+    def __init__(
+        self,
+        interest: Interest,
+        limits: Mapping[str, int],
+        *,
+        files: tuple[str, ...] = ...,
+        interfaces: tuple[str, ...] = ...,
+        worker: int = ...,
+        workers: int = ...,
+        fanout_group: int = ...,
+        ring_bytes: int = ...,
+        ports: tuple[int, ...] = ...,
+        promiscuous: bool = ...,
+    ) -> None: ...
+    def fill(self, timeout_ms: int) -> Batch: ...
+    def counters(self) -> dict[str, int]: ...
+    def source_stats(self) -> list[dict[str, int]]: ...
+    def operations(self) -> list[tuple[str, str, int, int, int]]:
+        """(service, operation, success, failure, unknown) rows."""
+    def gauges(self) -> dict[str, int]:
+        """flows, memory_bytes, memory_bytes_limit: what is held now."""
+    def secrets(self) -> list[tuple[int, bytes]]:
+        """(secrets type, contents) of the pcapng decryption secrets blocks read so far."""
+    def stop(self) -> None:
+        """From any thread: the next fill flushes every flow, and ends."""
+    def close(self) -> None: ...

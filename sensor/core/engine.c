@@ -1,0 +1,290 @@
+#include "engine.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "decap.h"
+#include "flow.h"
+#include "interest_match.h"
+#include "protocol.h"
+
+enum {
+    FILL_PACKETS = 1 << 16, /* a file with nothing of interest still reports progress */
+    CLOCK_EVERY_PACKETS = 256, /* how often a live fill looks at the wall clock */
+};
+
+struct engine {
+    struct source *source; /* owned by engine; closed in engine_close, as all below */
+    struct decap *decap;
+    struct duplicates *duplicates;
+    struct flow_table *flows;
+    struct operations *operations;
+    struct changes *changes;
+    struct limits limits;
+    struct budget budget;
+    struct counters counters;
+    /* Packets that every worker sees are counted by the first; the others count here. */
+    struct counters uncounted;
+    struct protocol_shared shared;
+    const struct interest *interest;
+    struct batch *batch; /* where events go: the caller's during engine_fill, else unread */
+    struct batch *unread; /* events nobody is there to read: of flows that end in engine_close */
+    uint64_t clock_ns;   /* the latest packet time seen: it never falls */
+    uint32_t worker, workers;
+    bool splits; /* keeps only the flows whose hash is its own */
+    bool counts_packets;
+    bool ended;
+    atomic_bool stopping; /* the one field that another thread may set */
+};
+
+static void on_transaction(void *context, struct flow *flow,
+                           const struct transaction *transaction)
+{
+    struct engine *engine = context;
+    batch_transaction(engine->batch, flow, transaction);
+}
+
+static void on_proxy_header(void *context, struct flow *flow, struct slice header,
+                            uint64_t time_ns)
+{
+    (void)time_ns;
+    struct engine *engine = context;
+    batch_bytes(engine->batch, EVENT_PROXY_HEADER, flow, TO_SERVER, header);
+}
+
+static void on_chunk(void *context, struct flow *flow, enum direction direction,
+                     struct slice chunk, uint64_t time_ns)
+{
+    (void)time_ns;
+    struct engine *engine = context;
+    batch_bytes(engine->batch, EVENT_CHUNK, flow, direction, chunk);
+}
+
+static void on_gap(void *context, struct flow *flow, enum direction direction, uint64_t bytes,
+                   uint64_t time_ns)
+{
+    (void)time_ns;
+    struct engine *engine = context;
+    batch_gap(engine->batch, flow, direction, bytes);
+}
+
+static struct protocol *protocol_of(struct engine *engine, struct flow *flow)
+{
+    if (!flow->protocol_state)
+        flow->protocol_state = protocol_open(&engine->shared, flow);
+    return flow->protocol_state;
+}
+
+static void stream_data(void *context, struct flow *flow, enum direction direction,
+                        const uint8_t *data, uint32_t bytes, uint64_t time_ns)
+{
+    struct protocol *protocol = protocol_of(context, flow);
+    if (protocol)
+        protocol_data(protocol, direction, data, bytes, time_ns);
+}
+
+static void stream_gap(void *context, struct flow *flow, enum direction direction, uint64_t bytes,
+                       uint64_t time_ns)
+{
+    struct protocol *protocol = protocol_of(context, flow);
+    if (protocol)
+        protocol_gap(protocol, direction, bytes, time_ns);
+}
+
+static void stream_close(void *context, struct flow *flow, enum direction direction,
+                         uint64_t time_ns)
+{
+    (void)context;
+    if (flow->protocol_state)
+        protocol_end(flow->protocol_state, direction, time_ns);
+}
+
+static void on_flow_ended(void *context, struct flow *flow, uint64_t time_ns)
+{
+    struct engine *engine = context;
+    if (flow->protocol_state)
+        protocol_close(flow->protocol_state, time_ns);
+    flow->protocol_state = NULL;
+    batch_flow_end(engine->batch, flow);
+}
+
+static bool open_parts(struct engine *engine)
+{
+    struct stream_sink stream_sink = {engine, stream_data, stream_gap, stream_close};
+    struct counters *shared_counters =
+        engine->counts_packets ? &engine->counters : &engine->uncounted;
+
+    engine->decap = decap_open(&engine->limits, &engine->budget, shared_counters);
+    engine->duplicates = duplicates_open(&engine->limits);
+    engine->operations = operations_open(&engine->limits, &engine->counters);
+    engine->changes = changes_open();
+    engine->unread = batch_open();
+    engine->flows = flow_table_open(&engine->limits, &engine->budget, &engine->counters,
+                                    &stream_sink, on_flow_ended, engine);
+    engine->shared = (struct protocol_shared){
+        .limits = &engine->limits,
+        .interest = engine->interest,
+        .budget = &engine->budget,
+        .counters = &engine->counters,
+        .operations = engine->operations,
+        .changes = engine->changes,
+        .sink = {engine, on_transaction, on_proxy_header, on_chunk, on_gap},
+    };
+    return engine->decap && engine->duplicates && engine->operations && engine->changes &&
+           engine->unread && engine->flows;
+}
+
+struct engine *engine_open(struct source *source, const struct engine_options *options)
+{
+    struct engine *engine = calloc(1, sizeof *engine);
+    if (!engine) {
+        source->ops->close(source);
+        return NULL;
+    }
+    engine->source = source;
+    engine->limits = options->limits;
+    engine->budget.limit_bytes = options->limits.memory_bytes_max;
+    engine->interest = options->interest;
+    engine->worker = options->worker;
+    engine->workers = options->workers;
+    engine->splits = options->workers > 1 && !options->kernel_fanout;
+    engine->counts_packets = !engine->splits || options->worker == 0;
+    if (!open_parts(engine)) {
+        engine_close(engine);
+        return NULL;
+    }
+    return engine;
+}
+
+static bool wanted(const struct engine *engine, const struct datagram *datagram)
+{
+    if (datagram->protocol == PROTO_TCP)
+        return true;
+    return datagram->protocol == PROTO_UDP &&
+           (interest_wants_port(engine->interest, PROTO_UDP, datagram->destination_port) ||
+            interest_wants_port(engine->interest, PROTO_UDP, datagram->source_port));
+}
+
+static void process(struct engine *engine, const struct packet *packet)
+{
+    struct datagram datagram;
+    if (decap(engine->decap, packet, &datagram) != DECAP_DATAGRAM || !wanted(engine, &datagram))
+        return;
+    if (engine->splits && flow_hash(&datagram) % engine->workers != engine->worker)
+        return;
+    if (duplicate_seen(engine->duplicates, &datagram, packet->time_ns)) {
+        count(&engine->counters, COUNT_duplicates, 1);
+        return;
+    }
+    enum direction direction;
+    struct flow *flow = flow_of(engine->flows, &datagram, packet, &direction);
+    if (!flow)
+        return;
+    if (datagram.protocol == PROTO_TCP) {
+        flow_table_segment(engine->flows, flow, direction, &datagram, packet->time_ns);
+        return;
+    }
+    count(&engine->counters, COUNT_udp_datagrams, 1);
+    struct slice payload = {datagram.payload, datagram.payload_bytes};
+    batch_bytes(engine->batch, EVENT_DATAGRAM, flow, direction, payload);
+}
+
+static void advance(struct engine *engine, uint64_t time_ns)
+{
+    if (time_ns <= engine->clock_ns)
+        return;
+    engine->clock_ns = time_ns;
+    engine->batch->time_ns = time_ns;
+    flow_table_advance(engine->flows, time_ns);
+}
+
+static int64_t monotonic_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static enum fill_verdict finish(struct engine *engine, enum source_verdict verdict)
+{
+    engine->ended = true;
+    flow_table_flush(engine->flows, engine->clock_ns);
+    return verdict == SOURCE_ERROR ? FILL_ERROR : FILL_END;
+}
+
+enum fill_verdict engine_fill(struct engine *engine, struct batch *batch, int timeout_ms)
+{
+    if (engine->ended)
+        return FILL_END;
+    engine->batch = batch;
+    batch->time_ns = engine->clock_ns;
+    int64_t until_ms = monotonic_ms() + timeout_ms;
+    for (uint32_t done = 0; done < FILL_PACKETS && !batch_full(batch); done++) {
+        if (atomic_load_explicit(&engine->stopping, memory_order_relaxed))
+            return finish(engine, SOURCE_END);
+        struct packet packet;
+        enum source_verdict verdict =
+            engine->source->ops->next(engine->source, &packet, timeout_ms);
+        if (verdict == SOURCE_END || verdict == SOURCE_ERROR)
+            return finish(engine, verdict);
+        advance(engine, packet.time_ns);
+        if (verdict == SOURCE_IDLE)
+            return FILL_MORE;
+        batch->ordinal = packet.ordinal;
+        if (engine->counts_packets) {
+            count(&engine->counters, COUNT_packets, 1);
+            count(&engine->counters, COUNT_packet_bytes, packet.wire_bytes);
+        }
+        process(engine, &packet);
+        if (done % CLOCK_EVERY_PACKETS == CLOCK_EVERY_PACKETS - 1 && monotonic_ms() >= until_ms)
+            return FILL_MORE;
+    }
+    return FILL_MORE;
+}
+
+void engine_stop(struct engine *engine)
+{
+    atomic_store(&engine->stopping, true);
+}
+
+const char *engine_error(const struct engine *engine)
+{
+    return engine->source->error;
+}
+
+const struct counters *engine_counters(const struct engine *engine)
+{
+    return &engine->counters;
+}
+
+const struct operations *engine_operations(const struct engine *engine)
+{
+    return engine->operations;
+}
+
+const struct budget *engine_budget(const struct engine *engine)
+{
+    return &engine->budget;
+}
+
+struct source *engine_source(const struct engine *engine)
+{
+    return engine->source;
+}
+
+void engine_close(struct engine *engine)
+{
+    if (!engine)
+        return;
+    engine->batch = engine->unread;
+    flow_table_close(engine->flows);
+    batch_close(engine->unread);
+    duplicates_close(engine->duplicates);
+    decap_close(engine->decap);
+    operations_close(engine->operations);
+    changes_close(engine->changes);
+    if (engine->source)
+        engine->source->ops->close(engine->source);
+    free(engine);
+}

@@ -1,0 +1,45 @@
+/* The path of a packet in one worker: source -> decap -> flow -> stream -> protocol -> batch.
+ *
+ * A worker shares nothing with another but the interest, which is read-only. Reading files, or
+ * interfaces without fanout, each worker sees every packet and keeps the flows whose hash is its own;
+ * so packet time, and with it every time-out, is the same for any number of workers. */
+#ifndef HOPTAP_ENGINE_H
+#define HOPTAP_ENGINE_H
+
+#include "batch.h"
+#include "budget.h"
+#include "counters.h"
+#include "interest.h"
+#include "limits.h"
+#include "operations.h"
+#include "source.h"
+
+struct engine;
+
+struct engine_options {
+    struct limits limits;
+    const struct interest *interest; /* borrowed; outlives the engine */
+    uint32_t worker, workers;
+    bool kernel_fanout; /* the kernel already split the packets between the workers */
+};
+
+enum fill_verdict { FILL_MORE, FILL_END, FILL_ERROR };
+
+/* Takes ownership of source, also on failure. */
+struct engine *engine_open(struct source *source, const struct engine_options *options);
+
+/* Runs until the batch is full, about timeout_ms have passed (live), or enough packets were read. After FILL_END
+ * or FILL_ERROR every flow has been flushed into the batch. */
+enum fill_verdict engine_fill(struct engine *engine, struct batch *batch, int timeout_ms);
+
+/* From any thread: the next fill flushes every flow and ends. */
+void engine_stop(struct engine *engine);
+
+const char *engine_error(const struct engine *engine);
+const struct counters *engine_counters(const struct engine *engine);
+const struct operations *engine_operations(const struct engine *engine);
+const struct budget *engine_budget(const struct engine *engine);
+struct source *engine_source(const struct engine *engine);
+void engine_close(struct engine *engine);
+
+#endif

@@ -1,0 +1,198 @@
+#include "module.h"
+
+#include <arpa/inet.h>
+#include <stddef.h>
+#include <string.h>
+
+struct iterator_object {
+    PyObject_HEAD
+    PyObject *batch; /* owned: a struct batch_object */
+    size_t next;
+};
+
+static const char *const tunnel_names[TUNNELS] = {"", "gre", "erspan", "vxlan", "geneve", "ipip"};
+
+static PyObject *address_text(const uint8_t address[ADDRESS_BYTES])
+{
+    static const uint8_t v4_mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+    char text[INET6_ADDRSTRLEN];
+    if (memcmp(address, v4_mapped, sizeof v4_mapped) == 0)
+        inet_ntop(AF_INET, address + sizeof v4_mapped, text, sizeof text);
+    else
+        inet_ntop(AF_INET6, address, text, sizeof text);
+    return PyUnicode_FromString(text);
+}
+
+PyObject *tuple_of(PyObject **items, Py_ssize_t count)
+{
+    bool whole = true;
+    for (Py_ssize_t i = 0; i < count; i++)
+        whole = whole && items[i];
+    PyObject *tuple = whole ? PyTuple_New(count) : NULL;
+    for (Py_ssize_t i = 0; i < count; i++) {
+        if (tuple)
+            PyTuple_SetItem(tuple, i, items[i]);
+        else
+            Py_XDECREF(items[i]);
+    }
+    return tuple;
+}
+
+static PyObject *bytes_at(const struct batch *batch, struct extent extent)
+{
+    return PyBytes_FromStringAndSize((const char *)batch->arena + extent.at, extent.bytes);
+}
+
+/* Names of the wire are bytes: latin-1 keeps each of them and cannot fail. */
+static PyObject *text_at(const struct batch *batch, struct extent extent)
+{
+    return PyUnicode_DecodeLatin1((const char *)batch->arena + extent.at, extent.bytes, NULL);
+}
+
+static PyObject *flow_value(const struct batch *batch, size_t at)
+{
+    struct flow_description flow;
+    memcpy(&flow, batch->arena + at, sizeof flow);
+    PyObject *items[] = {
+        PyLong_FromLong(flow.protocol),
+        address_text(flow.address[TO_CLIENT]),
+        PyLong_FromLong(flow.port[TO_CLIENT]),
+        address_text(flow.address[TO_SERVER]),
+        PyLong_FromLong(flow.port[TO_SERVER]),
+        PyLong_FromLong(flow.vlan == VLAN_NONE ? -1 : flow.vlan),
+        PyUnicode_FromString(tunnel_names[flow.tunnel]),
+        PyUnicode_FromString(flow.community),
+        PyUnicode_FromString(flow.uid),
+        PyLong_FromLong(flow.source),
+    };
+    return tuple_of(items, sizeof items / sizeof *items);
+}
+
+static PyObject *transaction_value(const struct batch *batch, size_t at)
+{
+    struct event_transaction transaction;
+    memcpy(&transaction, batch->arena + at, sizeof transaction);
+    const struct extent *slice = transaction.slice;
+    PyObject *items[] = {
+        PyLong_FromUnsignedLongLong(transaction.request_ns),
+        PyLong_FromUnsignedLongLong(transaction.response_ns),
+        PyLong_FromUnsignedLongLong(transaction.end_ns),
+        text_at(batch, slice[0]),
+        text_at(batch, slice[1]),
+        PyLong_FromLong(transaction.status),
+        bytes_at(batch, slice[2]),
+        bytes_at(batch, slice[3]),
+        bytes_at(batch, slice[4]),
+        bytes_at(batch, slice[5]),
+        text_at(batch, slice[6]),
+        text_at(batch, slice[7]),
+        text_at(batch, slice[8]),
+        text_at(batch, slice[9]),
+        PyLong_FromLong(transaction.flags),
+    };
+    return tuple_of(items, sizeof items / sizeof *items);
+}
+
+static PyObject *value_of(const struct batch *batch, const struct event *event)
+{
+    const struct flow_totals *totals = &event->value.totals;
+    switch ((enum event_kind)event->kind) {
+    case EVENT_FLOW:
+        return flow_value(batch, event->value.at);
+    case EVENT_TRANSACTION:
+        return transaction_value(batch, event->value.at);
+    case EVENT_CHUNK:
+    case EVENT_DATAGRAM:
+    case EVENT_PROXY_HEADER:
+        return bytes_at(batch, event->value.bytes);
+    case EVENT_GAP:
+        return PyLong_FromUnsignedLongLong(event->value.gap_bytes);
+    case EVENT_FLOW_END:
+        return Py_BuildValue("KKKK", totals->packets[TO_SERVER], totals->packets[TO_CLIENT],
+                             totals->bytes[TO_SERVER], totals->bytes[TO_CLIENT]);
+    }
+    PyErr_SetString(PyExc_SystemError, "event of unknown kind");
+    return NULL;
+}
+
+static PyObject *iterator_next(PyObject *object)
+{
+    struct iterator_object *self = (struct iterator_object *)object;
+    const struct batch *batch = ((struct batch_object *)self->batch)->batch;
+    if (self->next >= batch->event_count)
+        return NULL;
+    const struct event *event = &batch->events[self->next++];
+    PyObject *items[] = {
+        PyLong_FromLong(event->kind),
+        PyLong_FromUnsignedLong(event->flow),
+        PyLong_FromLong(event->direction),
+        PyLong_FromUnsignedLongLong(event->time_ns),
+        PyLong_FromUnsignedLongLong(event->ordinal),
+        value_of(batch, event),
+    };
+    return tuple_of(items, sizeof items / sizeof *items);
+}
+
+static void iterator_dealloc(PyObject *self)
+{
+    Py_XDECREF(((struct iterator_object *)self)->batch);
+    free_object(self);
+}
+
+static PyType_Slot iterator_slots[] = {
+    {Py_tp_dealloc, iterator_dealloc},
+    {Py_tp_iter, PyObject_SelfIter},
+    {Py_tp_iternext, iterator_next},
+    {0, NULL},
+};
+
+PyType_Spec iterator_spec = {
+    "sensor._core.BatchIterator", sizeof(struct iterator_object), 0,
+    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION, iterator_slots,
+};
+
+static PyObject *batch_iterate(PyObject *self)
+{
+    struct module_state *state = PyType_GetModuleState(Py_TYPE(self));
+    struct iterator_object *iterator = (struct iterator_object *)new_object(state->iterator_type);
+    if (!iterator)
+        return NULL;
+    Py_INCREF(self);
+    iterator->batch = self;
+    return (PyObject *)iterator;
+}
+
+static Py_ssize_t batch_length(PyObject *self)
+{
+    return (Py_ssize_t)((struct batch_object *)self)->batch->event_count;
+}
+
+static void batch_dealloc(PyObject *object)
+{
+    struct batch_object *self = (struct batch_object *)object;
+    batch_close(self->batch);
+    Py_XDECREF(self->error);
+    free_object(object);
+}
+
+static PyMemberDef batch_members[] = {
+    {"watermark_ns", T_ULONGLONG, offsetof(struct batch_object, watermark_ns), READONLY, NULL},
+    {"watermark_ordinal", T_ULONGLONG, offsetof(struct batch_object, watermark_ordinal), READONLY,
+     NULL},
+    {"end", T_BOOL, offsetof(struct batch_object, end), READONLY, NULL},
+    {"error", T_OBJECT, offsetof(struct batch_object, error), READONLY, NULL},
+    {NULL, 0, 0, 0, NULL},
+};
+
+static PyType_Slot batch_slots[] = {
+    {Py_tp_dealloc, batch_dealloc},
+    {Py_tp_iter, batch_iterate},
+    {Py_sq_length, batch_length},
+    {Py_tp_members, batch_members},
+    {0, NULL},
+};
+
+PyType_Spec batch_spec = {
+    "sensor._core.Batch", sizeof(struct batch_object), 0,
+    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION, batch_slots,
+};

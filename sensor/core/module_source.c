@@ -1,0 +1,410 @@
+#include "module.h"
+
+#include <stddef.h>
+#include <string.h>
+#include <time.h>
+
+#include "engine.h"
+
+enum { PUBLISH_EVERY_MS = 500 }; /* how stale operation counts may be while filling */
+
+struct source_object {
+    PyObject_HEAD
+    struct engine *engine;  /* owned; NULL once closed */
+    PyObject *interest;     /* owned: the engine borrows its rules */
+    struct source **inputs; /* owned array; its members belong to the engine's source */
+    size_t input_count;
+    int filling;
+    int64_t published_ms;
+    struct counters counters; /* published copies, as all below */
+    struct source_stats *stats; /* owned */
+    size_t memory_bytes, memory_bytes_limit;
+    struct operation_row *operations; /* owned */
+    size_t operation_count;
+};
+
+enum {
+    BLOCK_BYTES = 256 << 10, /* at least 128 KiB, so that GRO super-packets are not cut */
+    BLOCK_TIMEOUT_MS = 20,   /* the most that a quiet link delays a packet */
+};
+
+struct source_arguments {
+    PyObject *interest, *limits, *files, *interfaces, *ports;
+    unsigned worker, workers, ring_bytes;
+    unsigned short fanout_group;
+    int promiscuous;
+};
+
+static bool limits_of(PyObject *mapping, struct limits *limits)
+{
+#define HOPTAP_LIMIT_READ(name)                                                                \
+    {#name, offsetof(struct limits, name)},
+    static const struct {
+        const char *name;
+        size_t offset;
+    } fields[] = {HOPTAP_LIMITS(HOPTAP_LIMIT_READ)};
+#undef HOPTAP_LIMIT_READ
+    for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
+        PyObject *item = PyMapping_GetItemString(mapping, fields[i].name);
+        if (!item)
+            return false;
+        uint64_t value = PyLong_AsUnsignedLongLong(item);
+        Py_DECREF(item);
+        if (PyErr_Occurred())
+            return false;
+        memcpy((char *)limits + fields[i].offset, &value, sizeof value);
+    }
+    return true;
+}
+
+static bool add_input(struct source_object *self, struct source *input, const char *error)
+{
+    if (!input) {
+        PyErr_SetString(PyExc_OSError, error);
+        return false;
+    }
+    self->inputs[self->input_count++] = input;
+    return true;
+}
+
+static bool open_files(struct source_object *self, PyObject *files)
+{
+    for (Py_ssize_t i = 0; i < PyTuple_Size(files); i++) {
+        char error[SOURCE_ERROR_BYTES] = "";
+        const char *path = PyUnicode_AsUTF8AndSize(PyTuple_GetItem(files, i), NULL);
+        if (!path ||
+            !add_input(self, pcapfile_open(path, (uint16_t)self->input_count, error), error))
+            return false;
+    }
+    return true;
+}
+
+static bool open_interfaces(struct source_object *self, const struct source_arguments *arguments)
+{
+    uint16_t ports[256]; /* the kernel filter is linear in them */
+    Py_ssize_t port_count = PyTuple_Size(arguments->ports);
+    if (port_count > (Py_ssize_t)(sizeof ports / sizeof *ports)) {
+        PyErr_SetString(PyExc_ValueError, "at most 256 ports");
+        return false;
+    }
+    for (Py_ssize_t i = 0; i < port_count; i++)
+        ports[i] = (uint16_t)PyLong_AsUnsignedLong(PyTuple_GetItem(arguments->ports, i));
+    for (Py_ssize_t i = 0; !PyErr_Occurred() && i < PyTuple_Size(arguments->interfaces); i++) {
+        char error[SOURCE_ERROR_BYTES] = "";
+        struct afpacket_options options = {
+            .interface = PyUnicode_AsUTF8AndSize(PyTuple_GetItem(arguments->interfaces, i), NULL),
+            .index = (uint16_t)self->input_count,
+            .fanout_group = arguments->fanout_group
+                                ? (uint16_t)(arguments->fanout_group + i)
+                                : 0, /* a group belongs to one interface */
+            .ring_bytes = arguments->ring_bytes,
+            .block_bytes = BLOCK_BYTES,
+            .block_timeout_ms = BLOCK_TIMEOUT_MS,
+            .promiscuous = arguments->promiscuous,
+            .ports = ports,
+            .port_count = (size_t)port_count,
+        };
+        if (!options.interface || !add_input(self, afpacket_open(&options, error), error))
+            return false;
+    }
+    return !PyErr_Occurred();
+}
+
+/* From the opened inputs; on failure closes them. */
+static bool open_engine(struct source_object *self, const struct source_arguments *arguments,
+                        const struct limits *limits)
+{
+    char error[SOURCE_ERROR_BYTES] = "";
+    struct source *merged = merge_open(self->inputs, self->input_count, error);
+    if (!merged) {
+        PyErr_SetString(PyExc_OSError, error);
+        return false;
+    }
+    struct engine_options options = {
+        .limits = *limits,
+        .interest = ((struct interest_object *)arguments->interest)->interest,
+        .worker = arguments->worker,
+        .workers = arguments->workers,
+        .kernel_fanout = arguments->fanout_group != 0,
+    };
+    self->engine = engine_open(merged, &options);
+    if (!self->engine)
+        PyErr_NoMemory();
+    return self->engine != NULL;
+}
+
+static bool open_source(struct source_object *self, const struct source_arguments *arguments)
+{
+    struct limits limits;
+    size_t count = (size_t)(PyTuple_Size(arguments->files) + PyTuple_Size(arguments->interfaces));
+    if (!limits_of(arguments->limits, &limits))
+        return false;
+    if (!count || !arguments->workers || arguments->worker >= arguments->workers) {
+        PyErr_SetString(PyExc_ValueError, "needs an input, and worker < workers");
+        return false;
+    }
+    self->inputs = PyMem_Calloc(count, sizeof *self->inputs);
+    self->stats = PyMem_Calloc(count, sizeof *self->stats);
+    self->operations = PyMem_Calloc(limits.operations_max, sizeof *self->operations);
+    if (!self->inputs || !self->stats || !self->operations) {
+        PyErr_NoMemory();
+        return false;
+    }
+    if (open_files(self, arguments->files) && open_interfaces(self, arguments))
+        return open_engine(self, arguments, &limits);
+    while (self->input_count) {
+        struct source *input = self->inputs[--self->input_count];
+        input->ops->close(input);
+    }
+    return false;
+}
+
+static PyObject *source_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"interest", "limits",       "files",      "interfaces", "worker",
+                            "workers",  "fanout_group", "ring_bytes", "ports",      "promiscuous",
+                            NULL};
+    struct module_state *state = PyType_GetModuleState(type);
+    struct source_arguments arguments = {.workers = 1, .ring_bytes = 64 << 20, .promiscuous = 1};
+    PyObject *none = PyTuple_New(0);
+    arguments.files = arguments.interfaces = arguments.ports = none;
+    PyObject *self = NULL;
+    if (none &&
+        PyArg_ParseTupleAndKeywords(
+            args, kwargs, "O!O|$O!O!IIHIO!p", names, state->interest_type, &arguments.interest,
+            &arguments.limits, &PyTuple_Type, &arguments.files, &PyTuple_Type,
+            &arguments.interfaces, &arguments.worker, &arguments.workers, &arguments.fanout_group,
+            &arguments.ring_bytes, &PyTuple_Type, &arguments.ports, &arguments.promiscuous))
+        self = new_object(type);
+    if (self) {
+        Py_INCREF(arguments.interest);
+        ((struct source_object *)self)->interest = arguments.interest;
+        if (!open_source((struct source_object *)self, &arguments))
+            Py_CLEAR(self);
+    }
+    Py_XDECREF(none);
+    return self;
+}
+
+/* Copies what other threads may read while the next fill runs. Caller holds the GIL. */
+static void publish(struct source_object *self, bool final)
+{
+    struct timespec now;
+    self->counters = *engine_counters(self->engine);
+    self->memory_bytes = engine_budget(self->engine)->used_bytes;
+    self->memory_bytes_limit = engine_budget(self->engine)->limit_bytes;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    int64_t now_ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+    if (!final && now_ms - self->published_ms < PUBLISH_EVERY_MS)
+        return;
+    self->published_ms = now_ms;
+    for (size_t i = 0; i < self->input_count; i++)
+        self->inputs[i]->ops->stats(self->inputs[i], &self->stats[i]);
+    const struct operation_row *row;
+    self->operation_count = 0;
+    while ((row = operations_row(engine_operations(self->engine),
+                                 (uint32_t)self->operation_count)))
+        self->operations[self->operation_count++] = *row;
+}
+
+static struct batch_object *new_batch(PyObject *source)
+{
+    struct module_state *state = PyType_GetModuleState(Py_TYPE(source));
+    PyObject *object = new_object(state->batch_type);
+    if (!object)
+        return NULL;
+    struct batch_object *result = (struct batch_object *)object;
+    result->batch = batch_open();
+    if (result->batch)
+        return result;
+    Py_DECREF(object);
+    PyErr_NoMemory();
+    return NULL;
+}
+
+static PyObject *source_fill(PyObject *object, PyObject *args)
+{
+    struct source_object *self = (struct source_object *)object;
+    int timeout_ms;
+    if (!PyArg_ParseTuple(args, "i", &timeout_ms))
+        return NULL;
+    if (self->filling || !self->engine) {
+        PyErr_SetString(PyExc_RuntimeError, self->engine ? "a source belongs to one thread"
+                                                         : "the source is closed");
+        return NULL;
+    }
+    struct batch_object *result = new_batch(object);
+    if (!result)
+        return NULL;
+    enum fill_verdict verdict;
+    self->filling = 1;
+    Py_BEGIN_ALLOW_THREADS
+    verdict = engine_fill(self->engine, result->batch, timeout_ms);
+    Py_END_ALLOW_THREADS
+    self->filling = 0;
+    result->watermark_ns = result->batch->time_ns;
+    result->watermark_ordinal = result->batch->ordinal;
+    result->end = verdict != FILL_MORE;
+    result->error = verdict == FILL_ERROR
+                        ? PyUnicode_DecodeLocale(engine_error(self->engine), "surrogateescape")
+                        : Py_NewRef(Py_None);
+    publish(self, result->end);
+    if (!result->error) {
+        Py_DECREF((PyObject *)result);
+        return NULL;
+    }
+    return (PyObject *)result;
+}
+
+static const char *const counter_names[] = {
+#define HOPTAP_COUNTER_NAME(name) #name,
+    HOPTAP_COUNTERS(HOPTAP_COUNTER_NAME)
+#undef HOPTAP_COUNTER_NAME
+};
+
+static PyObject *source_counters(PyObject *object, PyObject *unused)
+{
+    (void)unused;
+    const struct source_object *self = (struct source_object *)object;
+    PyObject *all = PyDict_New();
+    for (int i = 0; all && i < COUNTERS; i++) {
+        PyObject *value = PyLong_FromUnsignedLongLong(self->counters.value[i]);
+        if (!value || PyDict_SetItemString(all, counter_names[i], value))
+            Py_CLEAR(all);
+        Py_XDECREF(value);
+    }
+    return all;
+}
+
+static PyObject *source_stats(PyObject *object, PyObject *unused)
+{
+    (void)unused;
+    const struct source_object *self = (struct source_object *)object;
+    PyObject *all = PyList_New(0);
+    for (size_t i = 0; all && i < self->input_count; i++) {
+        const struct source_stats *stats = &self->stats[i];
+        PyObject *one = Py_BuildValue("{sKsKsKsK}", "received", stats->received, "dropped",
+                                      stats->dropped, "frozen", stats->frozen, "truncated",
+                                      stats->truncated);
+        if (!one || PyList_Append(all, one))
+            Py_CLEAR(all);
+        Py_XDECREF(one);
+    }
+    return all;
+}
+
+static PyObject *source_operations(PyObject *object, PyObject *unused)
+{
+    (void)unused;
+    const struct source_object *self = (struct source_object *)object;
+    PyObject *all = PyList_New(0);
+    for (size_t i = 0; all && i < self->operation_count; i++) {
+        const struct operation_row *row = &self->operations[i];
+        PyObject *items[] = {
+            PyUnicode_DecodeLatin1(row->service, (Py_ssize_t)strlen(row->service), NULL),
+            PyUnicode_DecodeLatin1(row->name, (Py_ssize_t)strlen(row->name), NULL),
+            PyLong_FromUnsignedLongLong(row->count[OUTCOME_SUCCESS]),
+            PyLong_FromUnsignedLongLong(row->count[OUTCOME_FAILURE]),
+            PyLong_FromUnsignedLongLong(row->count[OUTCOME_UNKNOWN]),
+        };
+        PyObject *tuple = tuple_of(items, sizeof items / sizeof *items);
+        if (!tuple || PyList_Append(all, tuple))
+            Py_CLEAR(all);
+        Py_XDECREF(tuple);
+    }
+    return all;
+}
+
+static PyObject *source_gauges(PyObject *object, PyObject *unused)
+{
+    (void)unused;
+    const struct source_object *self = (struct source_object *)object;
+    uint64_t flows = self->counters.value[COUNT_flows] -
+                     self->counters.value[COUNT_flows_expired] -
+                     self->counters.value[COUNT_flows_evicted];
+    return Py_BuildValue("{sKsnsn}", "flows", flows, "memory_bytes",
+                         (Py_ssize_t)self->memory_bytes, "memory_bytes_limit",
+                         (Py_ssize_t)self->memory_bytes_limit);
+}
+
+static PyObject *source_secrets(PyObject *object, PyObject *unused)
+{
+    (void)unused;
+    const struct source_object *self = (struct source_object *)object;
+    if (self->filling) {
+        PyErr_SetString(PyExc_RuntimeError, "a source belongs to one thread");
+        return NULL;
+    }
+    PyObject *all = PyList_New(0);
+    for (size_t i = 0; self->engine && i < self->input_count; i++) {
+        uint32_t type;
+        size_t bytes;
+        const uint8_t *secret;
+        for (size_t k = 0; all && (secret = self->inputs[i]->ops->secret(self->inputs[i], k, &type,
+                                                                          &bytes));
+             k++) {
+            PyObject *one = Py_BuildValue("Iy#", type, (const char *)secret, (Py_ssize_t)bytes);
+            if (!one || PyList_Append(all, one))
+                Py_CLEAR(all);
+            Py_XDECREF(one);
+        }
+    }
+    return all;
+}
+
+static PyObject *source_stop(PyObject *object, PyObject *unused)
+{
+    (void)unused;
+    struct source_object *self = (struct source_object *)object;
+    if (self->engine)
+        engine_stop(self->engine);
+    Py_RETURN_NONE;
+}
+
+static PyObject *source_close(PyObject *object, PyObject *unused)
+{
+    (void)unused;
+    struct source_object *self = (struct source_object *)object;
+    if (self->filling) {
+        PyErr_SetString(PyExc_RuntimeError, "a source belongs to one thread");
+        return NULL;
+    }
+    engine_close(self->engine);
+    self->engine = NULL;
+    Py_RETURN_NONE;
+}
+
+static void source_dealloc(PyObject *object)
+{
+    struct source_object *self = (struct source_object *)object;
+    engine_close(self->engine);
+    PyMem_Free(self->inputs);
+    PyMem_Free(self->stats);
+    PyMem_Free(self->operations);
+    Py_XDECREF(self->interest);
+    free_object(object);
+}
+
+static PyMethodDef source_methods[] = {
+    {"fill", source_fill, METH_VARARGS, NULL},
+    {"counters", source_counters, METH_NOARGS, NULL},
+    {"source_stats", source_stats, METH_NOARGS, NULL},
+    {"operations", source_operations, METH_NOARGS, NULL},
+    {"gauges", source_gauges, METH_NOARGS, NULL},
+    {"secrets", source_secrets, METH_NOARGS, NULL},
+    {"stop", source_stop, METH_NOARGS, NULL},
+    {"close", source_close, METH_NOARGS, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyType_Slot source_slots[] = {
+    {Py_tp_new, source_new},
+    {Py_tp_dealloc, source_dealloc},
+    {Py_tp_methods, source_methods},
+    {Py_tp_doc, "Packets of files or interfaces, through the core."},
+    {0, NULL},
+};
+
+PyType_Spec source_spec = {
+    "sensor._core.Source", sizeof(struct source_object), 0, Py_TPFLAGS_DEFAULT, source_slots,
+};

@@ -1,0 +1,70 @@
+/* Where packets come from: a capture file, standard input, or an interface.
+ *
+ * Contract of next(): SOURCE_PACKET fills *packet, whose data stay valid until
+ * the next call; SOURCE_IDLE means nothing within timeout_ms (live only; packet->time_ns
+ * is then the time up to which the source is known to be quiet); SOURCE_END and
+ * SOURCE_ERROR are final, and error[] then holds one line that names the file and
+ * offset, or the interface. A truncated file yields every whole packet first. */
+#ifndef HOPTAP_SOURCE_H
+#define HOPTAP_SOURCE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "packet.h"
+
+enum source_verdict { SOURCE_PACKET, SOURCE_IDLE, SOURCE_END, SOURCE_ERROR };
+
+enum { SOURCE_ERROR_BYTES = 512 };
+
+struct source_stats {
+    uint64_t received; /* packets the kernel saw for us; for a file: packets read */
+    uint64_t dropped;  /* PACKET_STATISTICS tp_drops, accumulated */
+    uint64_t frozen;   /* tp_freeze_q_cnt, accumulated */
+    uint64_t truncated; /* captured_bytes < wire_bytes */
+};
+
+struct source;
+
+struct source_ops {
+    enum source_verdict (*next)(struct source *source, struct packet *packet, int timeout_ms);
+    void (*stats)(const struct source *source, struct source_stats *stats);
+    /* Decryption secrets of a pcapng (block type 0x0A), in file order; NULL past the last. */
+    const uint8_t *(*secret)(const struct source *source, size_t index, uint32_t *secrets_type,
+                             size_t *bytes);
+    int (*descriptor)(const struct source *source); /* to poll; -1 when always ready */
+    void (*close)(struct source *source); /* accepts a half-opened source */
+};
+
+struct source {
+    const struct source_ops *ops;
+    char error[SOURCE_ERROR_BYTES];
+};
+
+/* A pcap or pcapng file, plain, gzip or zstd; "-" is standard input.
+ * NULL and a line in error[] when it cannot be opened or is no capture. */
+struct source *pcapfile_open(const char *path, uint16_t index, char error[SOURCE_ERROR_BYTES]);
+
+struct afpacket_options {
+    const char *interface;
+    uint16_t index;
+    uint16_t fanout_group; /* 0: no fanout */
+    uint32_t ring_bytes;
+    uint32_t block_bytes; /* at least 128 KiB: GRO super-packets reach 65,226 bytes */
+    uint32_t block_timeout_ms;
+    int promiscuous;
+    /* TCP and UDP server ports of interest; none: everything. The kernel filter keeps them, fragments, and every
+     * tunnel it cannot look into (GRE, VXLAN, GENEVE, IP in IP). */
+    const uint16_t *ports;
+    size_t port_count;
+};
+
+struct source *afpacket_open(const struct afpacket_options *options,
+                             char error[SOURCE_ERROR_BYTES]);
+
+/* Several sources as one, in order of packet time (ties: lower index first); numbers the
+ * packets (ordinal). Takes ownership of sources[0..count). A source that errs is reported
+ * after every other source has ended. */
+struct source *merge_open(struct source **sources, size_t count, char error[SOURCE_ERROR_BYTES]);
+
+#endif
