@@ -1,7 +1,9 @@
-"""The vocabulary between decoders and the sensor: what comes in (Transaction) and what is said of it (messages).
+"""The vocabulary between decoders and the sensor: what comes in (Transaction) and what is said of
+it (messages).
 
-Nothing here holds a secret: passwords are dropped by the decoder, and every token, cookie, ticket and session
-key is the keyed hash that the `Hasher` given to the decoder made of it. Times are ns since the epoch, packet time.
+Nothing here holds a secret: passwords are dropped by the decoder, and every token, cookie, ticket
+and session key is the keyed hash that the `Hasher` given to the decoder made of it. Times are ns
+since the epoch, packet time.
 """
 
 from collections.abc import Callable
@@ -66,7 +68,7 @@ class Want(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One thing a decoder wants handed up: a SOAP `operation`, or a `method` and `path` ('*' matches any run)."""
+    """One thing a decoder wants: a SOAP `operation`, or a `method` and `path`; '*' is any run."""
 
     want: int
     operation: str = ""
@@ -103,11 +105,12 @@ class LoginMethod(StrEnum):
     CERTIFICATE = "certificate"  # extension logins
     CLONE = "clone"
     IMPERSONATION = "impersonation"
+    TOKEN = "token"  # an API token or a JWT of an identity provider
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A managed object as one service names it: `type` VirtualMachine, `id` moref or href, `name` if said."""
+    """A managed object as one service names it: `type`, `id` (moref or href), `name` if said."""
 
     type: str = ""
     id: str = ""
@@ -138,7 +141,7 @@ class ServerSeen(Message):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Login(Message):
-    """An act of getting an identity, done or refused. Another round needed (SSPIChallenge) is no Login."""
+    """An act of getting an identity, done or refused; a further round (SSPIChallenge) is none."""
 
     api: str  # vim25, vcloud
     operation: str
@@ -148,11 +151,13 @@ class Login(Message):
     user: str = ""  # as the server names it, else as claimed
     claimed: str = ""  # as the client wrote it
     full_name: str = ""
-    new_tokens: tuple[str, ...] = ()  # hashes set by the response; empty: `token` stays and now has this identity
+    # Hashes set by the response; empty: `token` stays and now has this identity.
+    new_tokens: tuple[str, ...] = ()
     session: str = ""  # hash of UserSession.key
     ticket: str = ""  # hash of the clone ticket that was redeemed
     client_address: str = ""  # as the server saw it
     extension: bool = False
+    delegates: tuple[str, ...] = ()  # of a SAML assertion: who acts for `user`, least recent first
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,7 +173,7 @@ class Logout(Message):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionSeen(Message):
-    """Something other than a login tied a token, a session key and a user together (any may be missing)."""
+    """A token, a session key and a user (any may be missing) belong together; said by no login."""
 
     session: str = ""
     user: str = ""
@@ -207,11 +212,14 @@ class Call(Message):
     guest_interactive: bool = False
     user: str = ""  # identity carried by the call itself (Basic on every request)
     sessions: tuple[str, ...] = ()  # hashes of session keys that the call names
+    initiated_by: str = ""  # the user for whom an extension says it acts (CreateTask)
+    activation_id: str = ""  # of the task that the call creates, chosen by the client (CreateTask)
+    ticket: str = ""  # hash of the ticket that the call redeems
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskChanged(Message):
-    """A task's state as a property read, an update or a REST poll showed it. Only ended states are said."""
+    """A task that has ended, as a property read, an update or a REST poll showed it."""
 
     task: str
     outcome: Outcome
@@ -228,16 +236,17 @@ class TaskChanged(Message):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObjectSeen(Message):
-    """Inventory: the same object's names, at this server. `container` is what holds it (vApp of a VM)."""
+    """Inventory: an object's names at this server; `container` is what holds it (vApp of a VM)."""
 
     target: Target
     uuid: str = ""
     instance_uuid: str = ""
     container: Target = Target()
+    path: str = ""  # of a VM's configuration file: "[datastore] folder/name.vmx"
 
 
 class TransactionDecoder(Protocol):
-    """A decoder of framed transactions; sans-IO. One instance serves all flows: state is per call only."""
+    """Decodes framed transactions; sans-IO. One instance serves all flows, and keeps no state."""
 
     name: str
 

@@ -1,10 +1,14 @@
-"""What leaves the sensor: schema hop/1. A record is immutable; absent fields are unknown, never a guess."""
+"""What leaves the sensor: schema hop/1. Records are immutable; an absent field is unknown."""
 
+import json
 import os
 import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, fields
+from operator import attrgetter
 from typing import Any
-from uuid import UUID
+
+import msgpack
 
 SCHEMA = "hop/1"
 
@@ -119,35 +123,109 @@ class Record:
     extra: dict[str, str] = field(default_factory=dict)
 
 
-_WIRE_NAMES = {"cls": "class", "source": "from"}
-_UNKNOWN: tuple[object, ...] = ("", None, (), -1)
+# Written even when zero: zero is a statement there, elsewhere it means unknown.
 _KEEP_ZERO = {"index", "confidence", "ts"}
+_WIRE_NAMES = {"cls": "class", "source": "from"}
+
+_Plain = Callable[[Any], Any]
+
+
+def _flat(kind: type) -> _Plain:
+    """Writer of a dataclass that holds texts and numbers only; {} when all of it is unknown."""
+    names = [each.name for each in fields(kind)]
+    wire_names = [_WIRE_NAMES.get(name, name) for name in names]
+    values_of: Callable[[Any], tuple[Any, ...]] = attrgetter(*names)
+    kept = [name in _KEEP_ZERO for name in names]
+    if any(kept):
+        rows = list(zip(wire_names, kept, strict=True))
+        return lambda value: {
+            name: item
+            for (name, keep), item in zip(rows, values_of(value), strict=True)
+            if item or keep
+        }
+    return lambda value: {
+        name: item
+        for name, item in zip(wire_names, values_of(value), strict=True)
+        if item and item != -1
+    }
+
+
+_evidence = _flat(Evidence)
+_candidate = _flat(Candidate)
+
+
+def _hop(hop: Hop | None) -> dict[str, Any] | None:
+    if hop is None:
+        return None
+    plain = {
+        "index": hop.index,
+        "count": hop.count,
+        "service": hop.service,
+        "user": hop.user,
+        "parent_id": hop.parent_id,
+        "cause": hop.cause,
+        "confidence": hop.confidence,
+        "candidates": [_candidate(each) for each in hop.candidates],
+        "evidence": [_evidence(each) for each in hop.evidence],
+    }
+    return {name: item for name, item in plain.items() if item or name in _KEEP_ZERO}
+
+
+def _chain(chain: Chain | None) -> dict[str, Any] | None:
+    if chain is None:
+        return None
+    plain = {
+        "id": chain.id,
+        "path": chain.path,
+        "users": list(chain.users),
+        "services": list(chain.services),
+        "depth": chain.depth,
+    }
+    return {name: item for name, item in plain.items() if item}
+
+
+_endpoint = _flat(Endpoint)
+_operation = _flat(Operation)
+_WRITERS: dict[str, _Plain] = {
+    "chain": _chain,
+    "hop": _hop,
+    "source": _endpoint,
+    "to": _endpoint,
+    "op": lambda op: None if op is None else _operation(op),
+    "target": _flat(ObjectRef),
+    "flow": _flat(FlowRef),
+    "client": _flat(Client),
+    "sensor": _flat(SensorRef),
+    "extra": dict,
+}
+_NAMES = [each.name for each in fields(Record)]
+_ROWS = [(_WIRE_NAMES.get(name, name), _WRITERS.get(name)) for name in _NAMES]
+_values_of: Callable[[Record], tuple[Any, ...]] = attrgetter(*_NAMES)
 
 
 def as_dict(record: Record) -> dict[str, Any]:
     """The record as nested dicts in schema order; unknown fields are absent."""
-    return {"schema": SCHEMA, **_plain(record)}
-
-
-def _plain(value: Any) -> dict[str, Any]:
-    plain: dict[str, Any] = {}
-    for each in fields(value):
-        item = getattr(value, each.name)
-        if hasattr(item, "__dataclass_fields__"):
-            item = _plain(item)
-        elif isinstance(item, tuple):
-            item = [_plain(part) if hasattr(part, "__dataclass_fields__") else part for part in item]
-        if _known(each.name, item):
-            plain[_WIRE_NAMES.get(each.name, each.name)] = item
+    plain: dict[str, Any] = {"schema": SCHEMA}
+    for (name, writer), item in zip(_ROWS, _values_of(record), strict=True):
+        if writer is not None:
+            item = writer(item)
+        if item or name == "ts":
+            plain[name] = item
     return plain
 
 
-def _known(name: str, item: object) -> bool:
-    if isinstance(item, (dict, list)):
-        return bool(item)
-    if item == 0 and not isinstance(item, bool):
-        return name in _KEEP_ZERO
-    return item not in _UNKNOWN
+_encode_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
+def encode_ndjson(record: Record) -> bytes:
+    """One line of JSON with its newline. A lone surrogate becomes its JSON escape."""
+    return _encode_json(as_dict(record)).encode("utf-8", "backslashreplace") + b"\n"
+
+
+def encode_msgpack(record: Record) -> bytes:
+    """The same tree as msgpack. Text that is not UTF-8 is escaped as in JSON."""
+    packed: bytes = msgpack.packb(as_dict(record), unicode_errors="backslashreplace")
+    return packed
 
 
 def new_id(time_ns: int | None = None) -> str:
@@ -155,8 +233,8 @@ def new_id(time_ns: int | None = None) -> str:
     milliseconds = (time.time_ns() if time_ns is None else time_ns) // 1_000_000
     value = (milliseconds & (1 << 48) - 1) << 80 | int.from_bytes(os.urandom(10))
     value = value & ~(0xF << 76) | 0x7 << 76
-    value = value & ~(0x3 << 62) | 0x2 << 62
-    return str(UUID(int=value))
+    text = f"{value & ~(0x3 << 62) | 0x2 << 62:032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 def escape_uid(uid: str) -> str:
@@ -164,6 +242,6 @@ def escape_uid(uid: str) -> str:
     return uid.replace("\\", "\\\\").replace(":", "\\:")
 
 
-def path_of(hops: list[tuple[str, str]]) -> str:
+def path_of(hops: Iterable[tuple[str, str]]) -> str:
     """(service, uid) pairs, head first -> "SERVICE:UID:SERVICE:UID"; an unseen one is "?"."""
     return ":".join(f"{service or '?'}:{escape_uid(uid) if uid else '?'}" for service, uid in hops)

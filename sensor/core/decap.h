@@ -5,7 +5,7 @@
 
 #include "budget.h"
 #include "counters.h"
-#include "limits.h"
+#include "bounds.h"
 #include "packet.h"
 
 enum decap_verdict {

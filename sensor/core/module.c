@@ -1,7 +1,7 @@
 #include "module.h"
 
 #include "counters.h"
-#include "limits.h"
+#include "bounds.h"
 
 #define HOPTAP_TEXT(name) #name,
 static const char *const counter_texts[] = {HOPTAP_COUNTERS(HOPTAP_TEXT)};

@@ -23,21 +23,6 @@ static PyObject *address_text(const uint8_t address[ADDRESS_BYTES])
     return PyUnicode_FromString(text);
 }
 
-PyObject *tuple_of(PyObject **items, Py_ssize_t count)
-{
-    bool whole = true;
-    for (Py_ssize_t i = 0; i < count; i++)
-        whole = whole && items[i];
-    PyObject *tuple = whole ? PyTuple_New(count) : NULL;
-    for (Py_ssize_t i = 0; i < count; i++) {
-        if (tuple)
-            PyTuple_SetItem(tuple, i, items[i]);
-        else
-            Py_XDECREF(items[i]);
-    }
-    return tuple;
-}
-
 static PyObject *bytes_at(const struct batch *batch, struct extent extent)
 {
     return PyBytes_FromStringAndSize((const char *)batch->arena + extent.at, extent.bytes);

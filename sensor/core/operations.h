@@ -6,7 +6,7 @@
 #include <stdint.h>
 
 #include "counters.h"
-#include "limits.h"
+#include "bounds.h"
 #include "transaction.h"
 
 enum outcome { OUTCOME_SUCCESS, OUTCOME_FAILURE, OUTCOME_UNKNOWN, OUTCOMES };

@@ -57,7 +57,9 @@ enum { ADDRESS_BYTES = 16, VLAN_NONE = 0xffff };
 struct datagram {
     uint8_t source[ADDRESS_BYTES];
     uint8_t destination[ADDRESS_BYTES];
-    uint16_t source_port; /* 0 for protocols without ports */
+    /* 0 for protocols without ports. ICMP: as Community ID has them, the type and the type that answers it,
+     * or type and code where no type does. */
+    uint16_t source_port;
     uint16_t destination_port;
     uint8_t ip_version; /* 4 or 6 */
     uint8_t protocol;   /* PROTO_* or any IANA number */
@@ -65,7 +67,7 @@ struct datagram {
     uint8_t tcp_flags;
     uint16_t vlan; /* innermost VLAN id, or VLAN_NONE */
     uint16_t ip_id; /* IPv4 identification; 0 for IPv6 */
-    uint16_t checksum; /* of the TCP or UDP header, as sent */
+    uint16_t checksum; /* of the TCP, UDP or ICMP header, as sent */
     uint32_t tunnel_id; /* VNI, GRE key or ERSPAN session id */
     uint32_t tcp_sequence;
     uint32_t tcp_acknowledgement;

@@ -6,7 +6,7 @@
 #include "budget.h"
 #include "counters.h"
 #include "interest.h"
-#include "limits.h"
+#include "bounds.h"
 #include "operations.h"
 #include "transaction.h"
 

@@ -22,6 +22,7 @@ struct source_stats {
     uint64_t dropped;  /* PACKET_STATISTICS tp_drops, accumulated */
     uint64_t frozen;   /* tp_freeze_q_cnt, accumulated */
     uint64_t truncated; /* captured_bytes < wire_bytes */
+    uint64_t secrets_shed; /* decryption secrets blocks past 64 MiB a file: not kept */
 };
 
 struct source;
@@ -32,17 +33,21 @@ struct source_ops {
     /* Decryption secrets of a pcapng (block type 0x0A), in file order; NULL past the last. */
     const uint8_t *(*secret)(const struct source *source, size_t index, uint32_t *secrets_type,
                              size_t *bytes);
-    int (*descriptor)(const struct source *source); /* to poll; -1 when always ready */
+    /* To poll when next() was idle; -1 when there is none: a file, always ready, or several
+     * sources, which wait by themselves. */
+    int (*descriptor)(const struct source *source);
     void (*close)(struct source *source); /* accepts a half-opened source */
 };
 
 struct source {
     const struct source_ops *ops;
+    bool live; /* an interface: what waits in its ring too long is lost */
     char error[SOURCE_ERROR_BYTES];
 };
 
 /* A pcap or pcapng file, plain, gzip or zstd; "-" is standard input.
- * NULL and a line in error[] when it cannot be opened or is no capture. */
+ * NULL and a line in error[] when it cannot be opened or is no capture. Of a pipe nothing is read
+ * yet: what it holds turns out at the first next(), which honours timeout_ms as for an interface. */
 struct source *pcapfile_open(const char *path, uint16_t index, char error[SOURCE_ERROR_BYTES]);
 
 struct afpacket_options {
@@ -63,8 +68,12 @@ struct source *afpacket_open(const struct afpacket_options *options,
                              char error[SOURCE_ERROR_BYTES]);
 
 /* Several sources as one, in order of packet time (ties: lower index first); numbers the
- * packets (ordinal). Takes ownership of sources[0..count). A source that errs is reported
- * after every other source has ended. */
+ * packets (ordinal). Takes ownership of sources[0..count), also on failure; the array itself stays
+ * the caller's. A source that errs is reported after every other source has ended, but error[]
+ * holds its line from the moment it does.
+ *
+ * A packet of an interface waits for the other sources' clocks to reach its time, for
+ * a second at most. */
 struct source *merge_open(struct source **sources, size_t count, char error[SOURCE_ERROR_BYTES]);
 
 #endif

@@ -5,13 +5,18 @@
  *
  * Bytes that acknowledge data of the other direction which we have not delivered yet are
  * held until that data comes or is a gap, so a response never overtakes its request
- * whatever order the capture has. In-order bytes are passed on without copy or allocation. */
+ * whatever order the capture has. In-order bytes are passed on without copy or allocation.
+ *
+ * Bytes that were held keep the time of their packet, unless later bytes of the flow were
+ * delivered before: time never falls within a flow. A gap has the time when it was noticed.
+ *
+ * Only held bytes can be compared with a second copy; what was delivered is gone. */
 #ifndef HOPTAP_STREAM_H
 #define HOPTAP_STREAM_H
 
 #include "budget.h"
 #include "counters.h"
-#include "limits.h"
+#include "bounds.h"
 #include "packet.h"
 
 struct flow;
@@ -26,19 +31,41 @@ struct stream_sink {
     void (*close)(void *context, struct flow *flow, enum direction direction, uint64_t time_ns);
 };
 
-struct held_segment; /* stream.c */
+struct held_queue; /* held.h */
 
+/* Private to stream.c and held.c but for `closed`. */
 struct stream {
-    uint32_t next_sequence; /* first byte not yet delivered */
-    uint32_t fin_sequence;
-    uint32_t held_bytes;
+    /* First byte not yet delivered. Before the stream is anchored: the lowest seen. */
+    uint32_t next_sequence;
+    uint32_t initial_sequence; /* of the SYN, when syn_seen */
+    uint32_t acknowledged;     /* by the other side, when acknowledged_seen; the highest that fits */
+    uint32_t fin_sequence;     /* end of the stream, when fin_seen */
+    uint32_t fin_acknowledgement;
+    uint32_t held_bytes;       /* of memory, with overhead */
+    uint64_t fin_ns;
     uint64_t hole_since_ns;    /* packet time when the oldest hole appeared; 0: none */
-    struct held_segment *held; /* sorted by sequence, no overlaps; owned, freed in tcp_reset */
-    bool started, fin_seen, closed;
+    struct held_queue *held;   /* sorted by sequence, no overlaps; owned, freed by held_clear */
+    bool seen : 1;      /* some packet of this direction was captured */
+    bool started : 1;   /* next_sequence means something */
+    bool anchored : 1;  /* and is where delivery goes on: known from a SYN, or settled on */
+    bool delivered : 1; /* bytes or a gap were passed on */
+    bool syn_seen : 1;
+    bool acknowledged_seen : 1;
+    bool fin_seen : 1;
+    bool fin_acknowledges : 1;
+    bool fin_guessed : 1; /* a number was acknowledged that nobody saw: we take it for a FIN */
+    bool absent : 1;      /* this direction is not captured: nobody waits for it */
+    bool closed : 1;
 };
 
 struct tcp {
     struct stream stream[2]; /* by direction */
+    uint64_t delivered_ns;   /* time last passed to the sink; it never falls within a flow */
+    uint32_t reset_sequence, reset_acknowledgement; /* a RST that waits for its turn */
+    uint8_t reset_direction;
+    bool reset_seen, reset_acknowledges;
+    bool settled; /* no more waiting for a late SYN: streams begin where they are met */
+    bool waiting; /* something depends on time: tcp_advance is to be called */
 };
 
 struct reassembly {
@@ -48,9 +75,10 @@ struct reassembly {
     struct stream_sink sink;
 };
 
+/* flow->first_ns must be set. */
 void tcp_segment(struct reassembly *reassembly, struct flow *flow, enum direction direction,
                  const struct datagram *datagram, uint64_t time_ns);
-/* Holes older than stream_gap_timeout_ms become gaps; true while any hole is left. */
+/* Holes older than stream_gap_timeout_ms become gaps; true while something waits. */
 bool tcp_advance(struct reassembly *reassembly, struct flow *flow, uint64_t time_ns);
 /* Delivers what is held (gaps between), closes both directions, frees. */
 void tcp_finish(struct reassembly *reassembly, struct flow *flow, uint64_t time_ns);

@@ -12,7 +12,8 @@ struct slice {
 };
 
 enum transaction_flag {
-    TRANSACTION_REQUEST_CUT = 1,    /* body longer than http_body_bytes_max, or memory short */
+    /* Body longer than http_body_bytes_max, memory short, undecodable, or never sent in full. */
+    TRANSACTION_REQUEST_CUT = 1,
     TRANSACTION_RESPONSE_CUT = 2,
     TRANSACTION_REQUEST_GAP = 4,    /* bytes of this message were not captured */
     TRANSACTION_RESPONSE_GAP = 8,

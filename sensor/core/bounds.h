@@ -1,7 +1,7 @@
 /* Every bound and time-out of the core; set once from the configuration.
  * sensor/config.py holds the defaults and their reasons. */
-#ifndef HOPTAP_LIMITS_H
-#define HOPTAP_LIMITS_H
+#ifndef HOPTAP_BOUNDS_H
+#define HOPTAP_BOUNDS_H
 
 #include <stdint.h>
 

@@ -1,0 +1,54 @@
+# make demo | test | lint | bench | sanitize | fuzz | wheel | clean
+# Set-up (system packages, .venv, compiled core) happens by itself; see deploy/setup.sh.
+
+SHELL := /bin/bash
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+BUILT_FROM := pyproject.toml deploy/setup.sh $(wildcard sensor/core/*.[ch])
+CORE := $(wildcard sensor/core/*.c)
+WARNINGS := -std=c11 -D_GNU_SOURCE -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Werror
+FUZZ_SECONDS ?= 60
+
+.DELETE_ON_ERROR:
+.PHONY: demo test lint bench sanitize fuzz wheel clean
+
+demo: $(VENV)/.ready-demo
+	$(PYTHON) -m sensor.cli demo
+
+test: $(VENV)/.ready-test
+	$(PYTHON) -m pytest
+
+lint: $(VENV)/.ready-test
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m mypy
+	include=$$($(PYTHON) -c 'import sysconfig; print(sysconfig.get_paths()["include"])'); \
+	for compiler in gcc clang; do \
+	    for source in $(CORE); do \
+	        $$compiler $(WARNINGS) -O2 -DPy_LIMITED_API=0x030B0000 -Isensor/core -isystem $$include \
+	            -c -o /dev/null $$source || exit 1; \
+	    done; \
+	done
+
+# tests/core under both compilers, with AddressSanitizer and UndefinedBehaviorSanitizer
+sanitize: $(VENV)/.ready-test
+	$(PYTHON) -m pytest tests/core/test_c.py --compiler gcc --compiler clang
+
+bench: $(VENV)/.ready-test
+	$(PYTHON) -m tests.bench.bench
+
+fuzz: $(VENV)/.ready-test
+	$(PYTHON) -m tests.fuzz.run --seconds $(FUZZ_SECONDS)
+
+wheel: $(VENV)/.ready-demo
+	$(PYTHON) -m pip wheel --quiet --no-build-isolation --no-deps --wheel-dir dist .
+
+$(VENV)/.ready-demo: $(BUILT_FROM)
+	deploy/setup.sh demo
+
+$(VENV)/.ready-test: $(BUILT_FROM)
+	deploy/setup.sh test
+
+clean:
+	rm -rf build dist *.egg-info sensor/_core*.so .pytest_cache .mypy_cache .ruff_cache
+	rm -f $(VENV)/.ready-demo $(VENV)/.ready-test

@@ -1,0 +1,128 @@
+"""How a Cloud Director session gets its identity, says it and ends."""
+
+import base64
+import binascii
+
+from decoders import jsontree
+from decoders.element import Element
+from decoders.http import basic_user, bearer_token, parameter, scheme
+from decoders.message import Login, LoginMethod, Logout, Message
+from decoders.rest import RestTransaction
+from decoders.saml import sign_principal
+from decoders.vcloud_bodies import get, part
+
+API = "vcloud"
+ACCESS_TOKEN = "x-vmware-vcloud-access-token"
+TOKEN_HEADERS = ("x-vcloud-authorization", ACCESS_TOKEN)
+TOKEN_COOKIES = ("vcloud-token", "vcloud_jwt", "vcloud_session_id")
+
+
+def is_login(vcd: RestTransaction) -> bool:
+    """/api/sessions, /api/login (1.0), /cloudapi/VERSION/sessions[/provider], /oauth/.../token"""
+    segments = vcd.segments
+    if vcd.method != "POST" or not segments:
+        return False
+    if segments[0] == "oauth":
+        return segments[-1] == "token"
+    if segments[0] == "cloudapi":
+        return segments[2:] in (["sessions"], ["sessions", "provider"])
+    return segments[-1] in ("sessions", "login") and len(segments) <= 3
+
+
+def is_logout(vcd: RestTransaction) -> bool:
+    segments = vcd.segments
+    if vcd.method != "DELETE" or not segments:
+        return False
+    return segments == ["api", "session"] or segments[0::2][:2] == ["cloudapi", "sessions"]
+
+
+def is_session_read(vcd: RestTransaction) -> bool:
+    segments = vcd.segments
+    return segments == ["api", "session"] or (
+        segments[:1] == ["cloudapi"] and segments[2:] == ["sessions", "current"]
+    )
+
+
+def session_user(session: Element) -> str:
+    """`bob@acme` of a Session: attributes of /api, objects of /cloudapi."""
+    user = get(part(session, "User"), "name") or get(session, "user")
+    organisation = get(part(session, "Org"), "name") or get(session, "org")
+    return f"{user}@{organisation}" if user and organisation else user
+
+
+def login(vcd: RestTransaction) -> list[Message]:
+    authorization = vcd.request.first("authorization")
+    method, claimed, delegates = _claim(authorization)
+    user = claimed
+    if vcd.succeeded:
+        user = session_user(vcd.answered) or _subject(vcd) or claimed
+    return [
+        Login(
+            **vcd.seen,
+            api=API,
+            operation=f"POST {vcd.path}",
+            method=method,
+            outcome=vcd.outcome,
+            fault=vcd.fault,
+            user=user,
+            claimed=claimed,
+            full_name=get(part(vcd.answered, "User"), "fullName"),
+            new_tokens=_new_tokens(vcd),
+            session=vcd.hash(get(vcd.answered, "id")) if vcd.succeeded else "",
+            delegates=delegates,
+        )
+    ]
+
+
+def _claim(authorization: str) -> tuple[LoginMethod, str, tuple[str, ...]]:
+    """(how, who, delegates) as the request says."""
+    if scheme(authorization) == "basic":
+        return LoginMethod.BASIC, basic_user(authorization), ()
+    if scheme(authorization) == "sign":
+        holder = sign_principal(parameter(authorization, "token"))
+        organisation = parameter(authorization, "org")
+        full = f"{holder.subject}@{organisation}" if organisation else holder.subject
+        return LoginMethod.SAML, full if holder.subject else "", holder.delegates
+    token = bearer_token(authorization)
+    return LoginMethod.TOKEN, _jwt_user(token), ()
+
+
+def _new_tokens(vcd: RestTransaction) -> tuple[str, ...]:
+    if not vcd.succeeded:
+        return ()
+    found = [value for name in TOKEN_HEADERS for value in vcd.response.all(name)]
+    found += [value for name in TOKEN_COOKIES for value in vcd.response.set_cookies(name)]
+    found.append(get(vcd.answered, "access_token"))
+    return vcd.hashes(found)
+
+
+def _subject(vcd: RestTransaction) -> str:
+    """Of an access token that /oauth handed out: its response names nobody."""
+    return _jwt_user(get(vcd.answered, "access_token"))
+
+
+def _jwt_user(token: str) -> str:
+    """`sub@org` of an access token, whose issuer is `org@site`; the signature is not read."""
+    payload = token.split(".")[1] if token.count(".") == 2 else ""
+    try:
+        claims = jsontree.parse(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+    except (binascii.Error, ValueError):
+        return ""
+    subject = claims.value("preferred_username") or claims.value("sub")
+    organisation, at, _ = claims.value("iss").partition("@")
+    return f"{subject}@{organisation}" if subject and at else subject
+
+
+def logout(vcd: RestTransaction) -> list[Message]:
+    identifier = vcd.segments[-1]
+    own = identifier in ("session", "current", "sessions")
+    return [
+        Logout(
+            **vcd.seen,
+            api=API,
+            operation=f"DELETE {vcd.path if own else vcd.path.rpartition('/')[0]}",
+            outcome=vcd.outcome,
+            fault=vcd.fault,
+            sessions=() if own else (vcd.hasher(identifier),),
+        )
+    ]

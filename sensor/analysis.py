@@ -1,0 +1,287 @@
+"""From messages to records: sessions, services and correlation behind one door.
+
+Messages come in order of their transactions' ends, nearly; time is packet time. The same messages
+give the same records, ids aside.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from decoders.message import (
+    Call,
+    Login,
+    Logout,
+    Message,
+    ObjectSeen,
+    Outcome,
+    ServerSeen,
+    SessionExpired,
+    SessionSeen,
+    TaskChanged,
+    TicketIssued,
+)
+from sensor import alerts
+from sensor.correlate.actions import Action, Fact
+from sensor.correlate.correlator import Correlator, Limits
+from sensor.correlate.inventory import Inventory
+from sensor.correlate.learning import learn_from_call
+from sensor.correlate.relations import names_of, objects_of
+from sensor.correlate.verbs import verb_of
+from sensor.flows import Flow
+from sensor.gaps import Gaps
+from sensor.legs import Legs
+from sensor.logins import Logins
+from sensor.recording import NewId, Recorder, Sighting
+from sensor.records import Record, SensorRef, new_id
+from sensor.services import Services
+from sensor.sessions import Session, Sessions
+
+UNNAMED_MAX = 256  # actions of an unknown session that are amended once it is named
+CLAIMS_MAX = 65536  # flows with a PROXY header
+
+
+@dataclass(frozen=True, slots=True)
+class AnalysisLimits:
+    """Bounds of the tables; what each sheds is counted in gauges."""
+
+    sessions_max: int = 100_000
+    tickets_max: int = 10_000
+    objects_max: int = 100_000
+    addresses_max: int = 65536
+    idle_timeout_ns: int = 30 * 60 * 10**9  # vCenter's default
+    correlate: Limits = Limits()  # noqa: RUF009 - frozen
+
+
+class Analysis:
+    """`services` and `trusted_proxies` are what the site knows; the rest is learned."""
+
+    def __init__(
+        self,
+        *,
+        services: Mapping[str, str] | None = None,
+        trusted_proxies: Iterable[str] = (),
+        limits: AnalysisLimits = AnalysisLimits(),
+        sensor: SensorRef = SensorRef(),  # noqa: B008 - frozen
+        new_id: NewId = new_id,
+    ) -> None:
+        self.sessions = Sessions(limits.sessions_max, limits.tickets_max, limits.idle_timeout_ns)
+        self.services = Services(services, trusted_proxies, limits.addresses_max)
+        self.inventory = Inventory(limits.objects_max)
+        self._recorder = Recorder(self.sessions, self.services, self.inventory, new_id, sensor)
+        self._correlator = Correlator(
+            limits.correlate, self.services, self.inventory, self._recorder.own_pairs
+        )
+        self._legs = Legs()
+        self._logins = Logins(
+            self._recorder, self.sessions, self.services, self._legs, limits.correlate.hold_ns
+        )
+        self._gaps = Gaps()
+        self._claims: OrderedDict[Flow, tuple[str, int]] = OrderedDict()  # PROXY headers
+        self._unnamed: OrderedDict[int, list[int]] = OrderedDict()  # session -> its actions
+        self._claims_shed = 0
+        self._handlers: dict[type[Message], Callable[[Any, Sighting], list[Record]]] = {
+            Call: self._call,
+            Login: self._logins.login,
+            Logout: self._logins.logout,
+            TaskChanged: self._task,
+            ObjectSeen: self._object,
+            SessionSeen: self._session,
+            SessionExpired: self._expired,
+            TicketIssued: self._ticket,
+            ServerSeen: self._server,
+        }
+
+    def message(self, flow: Flow, message: Message, visibility: str = "clear") -> list[Record]:
+        at = self._sighting(flow, message, visibility)
+        return self._handlers[type(message)](message, at) + self._said()
+
+    def gap(self, flow: Flow, direction: int, size_bytes: int, time_ns: int) -> list[Record]:
+        """Bytes of a flow were missed."""
+        del direction  # both belong to one time of blindness
+        return [self._recorder.gap(gap) for gap in self._gaps.add(flow, size_bytes, time_ns)]
+
+    def proxy_header(self, flow: Flow, client_ip: str, client_port: int, time_ns: int) -> None:
+        """The flow comes from a proxy, which names its client."""
+        del time_ns
+        self.services.proxy(flow.client_ip)
+        self._claims[flow] = (client_ip, client_port)
+        if len(self._claims) > CLAIMS_MAX:
+            self._claims.popitem(last=False)
+            self._claims_shed += 1
+
+    def flow_end(self, flow: Flow, time_ns: int) -> list[Record]:
+        del time_ns
+        self._claims.pop(flow, None)
+        return [self._recorder.gap(gap) for gap in self._gaps.end(flow)]
+
+    def advance(self, watermark_ns: int) -> list[Record]:
+        """Packet time has come this far: what waited for it is decided."""
+        self._correlator.advance(watermark_ns)
+        self.sessions.age(watermark_ns)
+        records = self._logins.due(watermark_ns)
+        records += [self._recorder.gap(gap) for gap in self._gaps.over(watermark_ns)]
+        records += self._said()
+        return records
+
+    def finish(self) -> list[Record]:
+        """Nothing more comes."""
+        self._correlator.finish()
+        records = self._logins.all()
+        records += [self._recorder.gap(gap) for gap in self._gaps.all()]
+        records += self._said()
+        return records
+
+    def gauges(self) -> dict[str, int]:
+        correlator = self._correlator
+        return {
+            "sessions": len(self.sessions),
+            "sessions_active": self.sessions.active,
+            "sessions_shed": self.sessions.shed,
+            "tickets_shed": self.sessions.tickets_shed,
+            "addresses": len(self.services),
+            "addresses_shed": self.services.shed,
+            "objects": len(self.inventory),
+            "objects_shed": self.inventory.shed,
+            "actions": len(correlator.actions),
+            "actions_pending": correlator.pending,
+            "actions_shed": correlator.actions.shed,
+            "amendments_shed": correlator.amendments_shed,
+            "waiting_ids_shed": correlator.ids_shed,
+            "task_references_shed": correlator.references_shed,
+            "legs_shed": self._legs.shed,
+            "proxy_headers_shed": self._claims_shed,
+        }
+
+    def _sighting(self, flow: Flow, message: Message, visibility: str) -> Sighting:
+        """Who sent the message: the flow's client, or whom a proxy there names."""
+        ip, port = flow.client_ip, flow.client_port
+        facts: tuple[Fact, ...] = ()
+        claim = self._claims.get(flow) if self._claims else None
+        if claim is not None:
+            ip, port = claim
+            facts = (Fact("proxy_header", flow.client_ip, "claimed"),)
+        elif message.forwarded_for:
+            claimed = self.services.claimed_client(flow.client_ip, message.forwarded_for)
+            if claimed:
+                ip, port = claimed, 0
+                facts = (Fact("forwarded_for", flow.client_ip, "claimed"),)
+        return Sighting(flow, ip, port, visibility, facts)
+
+    def _call(self, call: Call, at: Sighting) -> list[Record]:
+        flow = at.flow
+        inner = self._legs.inner(flow, call)
+        if inner is not None:
+            if isinstance(inner.subject, int):
+                self._pass(inner.subject, at)
+            return []
+        self.services.observe(call, flow.server_ip, flow.server_port, at.client_ip)
+        session = self.sessions.of_token(call.token, call.end_ns, at.client_ip)
+        action = self._action(call, at, session)
+        self._legs.keep(flow, call, action.seq)
+        learn_from_call(self.inventory, action)
+        if session is not None and not session.user and not call.user:
+            unnamed = self._unnamed.setdefault(session.id, [])
+            unnamed.append(action.seq)
+            del unnamed[:-UNNAMED_MAX]
+        self._correlator.add(action)
+        return []
+
+    def _action(self, call: Call, at: Sighting, session: Session | None) -> Action:
+        flow = at.flow
+        ids, asks = (call.request_id, call.operation_id), (call.operation_id, call.activation_id)
+        has_task = bool(call.task) and call.operation != "CreateTask"  # done by another later
+        ends_later = has_task and call.outcome is Outcome.SUCCESS
+        return Action(
+            seq=self._correlator.actions.next_seq(),
+            id=self._recorder.new_id(call.time_ns),
+            call=call,
+            flow=flow,
+            visibility=at.visibility,
+            client=at.client_ip,
+            client_port=at.client_port,
+            server=flow.server_ip,
+            server_port=flow.server_port,
+            verb=verb_of(call.operation, call.operation_class),
+            session=session.id if session is not None else 0,
+            ids=tuple(dict.fromkeys(each for each in ids if each)),
+            asks=tuple(dict.fromkeys(each for each in asks if each)),
+            facts=at.facts,
+            objects=objects_of(call.target, call.related),
+            names=names_of(call.target, call.related),
+            outcome=Outcome.UNKNOWN if ends_later else call.outcome,
+            fault=call.fault,
+            final=not ends_later,
+            legs_due=not at.facts and self.services.is_relay(flow.client_ip),
+        )
+
+    def _pass(self, seq: int, at: Sighting) -> None:
+        """An action was seen before, behind the proxy that this flow leads to."""
+        self.services.proxy(at.flow.server_ip, legs=1)
+        action = self._correlator.actions.get(seq)
+        if action is not None:
+            self._correlator.other_leg(action, at.client_ip, at.client_port, at.passed_proxy)
+
+    def _server(self, message: ServerSeen, at: Sighting) -> list[Record]:
+        flow = at.flow
+        if self._legs.inner(flow, message) is not None:
+            self.services.proxy(flow.server_ip, legs=1)
+        self._legs.keep(flow, message, None)
+        self.services.observe(message, flow.server_ip, flow.server_port, at.client_ip)
+        return []
+
+    def _task(self, message: TaskChanged, at: Sighting) -> list[Record]:
+        server = at.flow.server_ip
+        self.inventory.named(server, message.entity)
+        action = self._correlator.task(server, message)
+        if action is not None and message.user:
+            self._named(self._unknown(action.session), message.user)
+        return []
+
+    def _object(self, message: ObjectSeen, at: Sighting) -> list[Record]:
+        self.inventory.seen(at.flow.server_ip, message)
+        return []
+
+    def _session(self, message: SessionSeen, at: Sighting) -> list[Record]:
+        del at
+        session = self.sessions.seen(message)
+        if session is not None:
+            self._amend(session)
+        return []
+
+    def _expired(self, message: SessionExpired, at: Sighting) -> list[Record]:
+        del at
+        self.sessions.expire(message.token, message.end_ns)
+        return []
+
+    def _ticket(self, message: TicketIssued, at: Sighting) -> list[Record]:
+        del at
+        self.sessions.issue(message)
+        return []
+
+    def _unknown(self, identity: int) -> Session | None:
+        session = self.sessions.get(identity)
+        return session if session is not None and not session.user else None
+
+    def _named(self, session: Session | None, user: str) -> None:
+        if session is not None and self.sessions.name(session, user) is not None:
+            self._amend(session)
+
+    def _amend(self, session: Session) -> None:
+        """An unknown session has got its name: so have its actions."""
+        for seq in self._unnamed.pop(session.id, ()):
+            action = self._correlator.actions.get(seq)
+            if action is not None:
+                self._correlator.changed(action, "identity learned")
+
+    def _said(self) -> list[Record]:
+        records: list[Record] = []
+        for action, reason in self._correlator.take():
+            record = self._recorder.action(action, reason, self._correlator.actions)
+            records.append(record)
+            session = self.sessions.get(action.session)
+            shown = list(alerts.of_action(action, session, self.services)) if not reason else []
+            shown += alerts.of_verdict(action)
+            records += [self._recorder.alert(why, record, value) for why, value in shown]
+        return records

@@ -1,0 +1,157 @@
+"""Composition root: puts sources, workers, decoders and analysis together, and drives them."""
+
+import os
+import socket
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass
+
+from decoders.message import Hasher, Message
+from decoders.registry import transaction_decoders
+from sensor import _core, workers
+from sensor.analysis import Analysis, AnalysisLimits
+from sensor.correlate.correlator import Limits
+from sensor.exits import InputError, PrivilegeError
+from sensor.metrics import Metrics
+from sensor.privileges import CAP_NET_RAW, has_capability
+from sensor.records import Record, SensorRef
+from sensor.settings import Settings
+from sensor.streams import Streams, interest_of
+from sensor.version import version
+from sensor.workers import Event, Watermark, Workers
+
+NS_PER_S = 10**9
+NS_PER_MS = 10**6
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """What to read: files to their end, or interfaces until told to stop."""
+
+    files: tuple[str, ...] = ()
+    interfaces: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Sensor:
+    """From packets to records, ready to be driven."""
+
+    workers: Workers
+    streams: Streams
+    analysis: Analysis
+
+    def counted(self, name: str) -> int:
+        """A counter of the core, over all workers."""
+        return sum(source.counters()[name] for source in self.workers.sources)
+
+    def close(self) -> None:
+        for source in self.workers.sources:
+            source.close()
+
+
+def assemble(settings: Settings, hasher: Hasher, inputs: Inputs, metrics: Metrics) -> Sensor:
+    """Opens the inputs. Raises InputError or PrivilegeError."""
+    decoders = transaction_decoders(hasher)
+    interest = interest_of(decoders)
+    sources = _sources(settings, interest, inputs)
+    analysis = _analysis(settings, inputs)
+    streams = Streams(decoders, analysis)
+    sensor = Sensor(Workers(sources), streams, analysis)
+    metrics.sources = sources
+    metrics.interfaces = inputs.interfaces
+    metrics.streams = streams
+    metrics.decoders = [*(decoder.name for decoder in decoders), "proxyproto"]
+    metrics.messages = sorted(kind.__name__ for kind in Message.__subclasses__())
+    metrics.analysis = analysis.gauges
+    return sensor
+
+
+def drive(
+    sensor: Sensor, deliver: Callable[[Sequence[Record]], None], turn: Callable[[], None]
+) -> None:
+    """Until the inputs end or are stopped: every event to records, which are delivered.
+
+    `turn` is called between batches. Raises InputError, after everything before it has been
+    delivered, and what `deliver` raises.
+    """
+    failure: workers.InputError | None = None
+    with closing(sensor), closing(_events(sensor)) as events:
+        try:
+            for event in events:
+                if isinstance(event, Watermark):
+                    records = sensor.streams.advance(event.time_ns)
+                    turn()
+                else:
+                    records = sensor.streams.event(event)
+                if records:
+                    deliver(records)
+        except workers.InputError as error:
+            failure = error
+        deliver(sensor.analysis.finish())
+    if failure is not None:
+        raise InputError(str(failure))
+
+
+def _analysis(settings: Settings, inputs: Inputs) -> Analysis:
+    correlate = settings.correlate
+    return Analysis(
+        services=dict(settings.sites.services),
+        trusted_proxies=settings.sites.trusted_proxies,
+        limits=AnalysisLimits(
+            sessions_max=correlate.sessions_max,
+            tickets_max=correlate.tickets_max,
+            objects_max=correlate.objects_max,
+            addresses_max=correlate.addresses_max,
+            idle_timeout_ns=correlate.session_idle_timeout_s * NS_PER_S,
+            correlate=Limits(
+                hold_ns=correlate.hold_ms * NS_PER_MS,
+                horizon_ns=correlate.horizon_s * NS_PER_S,
+                task_horizon_ns=correlate.task_horizon_s * NS_PER_S,
+                actions_max=correlate.actions_max,
+            ),
+        ),
+        sensor=SensorRef(
+            id=settings.sensor.id or socket.gethostname(),
+            iface=",".join(inputs.interfaces),
+            version=version(),
+        ),
+    )
+
+
+def _events(sensor: Sensor) -> Generator[Event | Watermark, None, None]:
+    """Closing it stops the threads, also when delivering fails."""
+    yield from sensor.workers
+
+
+def _sources(settings: Settings, interest: _core.Interest, inputs: Inputs) -> list[_core.Source]:
+    capture = settings.capture
+    # Sockets of one group share the packets; no other sensor on this machine may use its number.
+    group = 1 + os.getpid() % 65_000  # the core adds the interface's index, up to 65535
+    sources: list[_core.Source] = []
+    try:
+        for worker in range(capture.workers):
+            sources.append(
+                _core.Source(
+                    interest,
+                    asdict(settings.limits),
+                    files=inputs.files,
+                    interfaces=inputs.interfaces,
+                    worker=worker,
+                    workers=capture.workers,
+                    fanout_group=group if inputs.interfaces and capture.workers > 1 else 0,
+                    ring_bytes=capture.ring_bytes,
+                    ports=capture.ports,
+                    promiscuous=capture.promiscuous,
+                )
+            )
+    except OSError as error:
+        _close(sources)
+        if inputs.interfaces and not has_capability(CAP_NET_RAW):
+            raise PrivilegeError(f"{error}; capturing needs root or CAP_NET_RAW") from None
+        raise InputError(str(error)) from None
+    return sources
+
+
+def _close(sources: Sequence[_core.Source]) -> None:
+    for source in sources:
+        source.close()

@@ -1,0 +1,233 @@
+"""`hoptap check`: what the sensor could see and keep on this machine, without capturing."""
+
+import ctypes
+import importlib.util
+import os
+import shutil
+import socket
+import sqlite3
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from exporters.outbox import SinkError
+from sensor import hashing, history
+from sensor.exits import HoptapError
+from sensor.privileges import CAP_NET_RAW, has_capability
+from sensor.progress import bytes_text
+from sensor.settings import MIB, Settings, split_listen
+
+_FREE_LOW_BYTES = 512 * MIB
+_STA_UNSYNC = 0x40  # linux/timex.h
+_ETHERNET = 1  # linux/if_arp.h ARPHRD_ETHER
+
+
+class Level(StrEnum):
+    OK = "ok"
+    NOTE = "note"  # works with less
+    PROBLEM = "problem"  # `hoptap run` would fail, or be blind
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    level: Level
+    subject: str
+    text: str
+
+
+def findings(settings: Settings) -> Iterator[Finding]:
+    """Everything found, in the order a packet would meet it."""
+    yield from _interfaces(settings)
+    yield _rights()
+    yield _ring_memory(settings)
+    yield from _core(settings)
+    yield _tap()
+    yield _clock()
+    yield _hash_key(settings)
+    yield from _outputs(settings)
+    yield _libraries()
+
+
+def _interfaces(settings: Settings) -> Iterator[Finding]:
+    present = {path.name: path for path in Path("/sys/class/net").iterdir() if path.is_dir()}
+    wanted = settings.capture.interfaces
+    if not wanted:
+        names = ", ".join(sorted(present))
+        yield Finding(Level.NOTE, "interfaces", f"none configured; this machine has {names}")
+    for name in wanted:
+        if name in present:
+            yield _interface(name, present[name])
+        else:
+            yield Finding(Level.PROBLEM, f"interface {name}", "there is no such interface")
+
+
+def _interface(name: str, path: Path) -> Finding:
+    subject = f"interface {name}"
+    state, mtu, kind = (_read(path / each) for each in ("operstate", "mtu", "type"))
+    flags = int(_read(path / "flags") or "0", 16)
+    if not flags & 1:  # IFF_UP
+        return Finding(Level.PROBLEM, subject, f"is down; ip link set {name} up")
+    text = f"{state}, MTU {mtu}"
+    if state == "down":
+        return Finding(Level.PROBLEM, subject, f"{text}: no carrier, nothing is plugged in")
+    if kind != str(_ETHERNET) and name != "lo":
+        text += f", link type {kind} (not Ethernet)"
+    return Finding(Level.OK, subject, text)
+
+
+def _rights() -> Finding:
+    if has_capability(CAP_NET_RAW):
+        return Finding(Level.OK, "CAP_NET_RAW", "held: interfaces can be opened")
+    text = "missing: run as root, or with AmbientCapabilities=CAP_NET_RAW as deploy/hoptap.service"
+    return Finding(Level.PROBLEM, "CAP_NET_RAW", text)
+
+
+def _ring_memory(settings: Settings) -> Finding:
+    capture = settings.capture
+    rings = max(1, len(capture.interfaces)) * capture.workers
+    wanted = rings * capture.ring_bytes + capture.workers * settings.limits.memory_bytes_max
+    available = _available_bytes()
+    if available is None:
+        return Finding(Level.NOTE, "memory", "cannot tell how much is available")
+    text = (
+        f"{rings} x {bytes_text(capture.ring_bytes)} rings and up to {capture.workers} x "
+        f"{bytes_text(settings.limits.memory_bytes_max)} for traffic; "
+        f"{bytes_text(available)} available"
+    )
+    return Finding(Level.OK if wanted < available else Level.PROBLEM, "memory", text)
+
+
+def _available_bytes() -> int | None:
+    """The least of what the machine and this control group have left; None when that is hidden."""
+    left = [
+        int(line.split()[1]) * 1024
+        for line in _read(Path("/proc/meminfo")).splitlines()
+        if line.startswith("MemAvailable:")
+    ]
+    group = _read(Path("/sys/fs/cgroup/memory.max"))
+    used = _read(Path("/sys/fs/cgroup/memory.current"))
+    if group.isdigit() and used.isdigit():
+        left.append(int(group) - int(used))
+    return min(left, default=None)
+
+
+def _core(settings: Settings) -> Iterator[Finding]:
+    try:
+        from sensor import _core as core
+    except ImportError as error:
+        yield Finding(Level.PROBLEM, "core", f"is not built or does not load: {error}")
+        return
+    unknown = set(core.LIMITS) ^ set(settings.limits.__slots__)
+    if unknown:
+        text = f"is of another version; limits differ: {', '.join(sorted(unknown))}"
+        yield Finding(Level.PROBLEM, "core", text)
+    else:
+        counts = f"{len(core.COUNTERS)} counters, {len(core.LIMITS)} limits"
+        yield Finding(Level.OK, "core", f"built and loaded; {counts}")
+
+
+def _tap() -> Finding:
+    subject = "TLS tap"
+    if importlib.util.find_spec("bcc") is None:
+        text = "BCC is not installed: TLS is read with key logs only; apt install python3-bpfcc"
+        return Finding(Level.NOTE, subject, text)
+    if not Path("/sys/kernel/btf/vmlinux").exists():
+        return Finding(Level.NOTE, subject, "BCC is there, the kernel has no BTF")
+    return Finding(Level.OK, subject, "BCC and BTF are there")
+
+
+def _clock() -> Finding:
+    """Packets carry the time of this machine; sensors of one site are compared by it."""
+    timex = (ctypes.c_long * 64)()  # struct timex is 208 bytes; modes 0 only reads
+    state = ctypes.CDLL(None, use_errno=True).adjtimex(ctypes.byref(timex))
+    maximum_error_us, status = timex[3], timex[5] & 0xFFFFFFFF
+    if state < 0:
+        return Finding(Level.NOTE, "clock", "cannot tell whether it is synchronised")
+    if status & _STA_UNSYNC:
+        text = "not synchronised: records of several sensors will not line up; install chrony"
+        return Finding(Level.NOTE, "clock", text)
+    text = f"synchronised, off by at most {maximum_error_us / 1000:.1f} ms"
+    return Finding(Level.OK, "clock", text)
+
+
+def _hash_key(settings: Settings) -> Finding:
+    path = settings.hash_key_path
+    if not path.exists():
+        return _creatable("hash key", path)
+    try:
+        hashing.file_hasher(path)
+    except HoptapError as error:
+        return Finding(Level.PROBLEM, "hash key", str(error))
+    return Finding(Level.OK, "hash key", f"{path}")
+
+
+def _outputs(settings: Settings) -> Iterator[Finding]:
+    if settings.output.ndjson != "-":
+        yield _creatable("records", settings.ndjson_path)
+    if settings.history.enabled:
+        yield _history(settings.history_path)
+    if settings.status.listen:
+        yield _listen(settings.status.listen)
+
+
+def _history(path: Path) -> Finding:
+    if path.exists():
+        try:
+            history.find(path, history.Query("", limit=1))
+        except SinkError as error:
+            return Finding(Level.PROBLEM, "history", str(error))
+    return _creatable("history", path)
+
+
+def _creatable(subject: str, path: Path) -> Finding:
+    """Can this file be written, or made?"""
+    if path.exists():
+        if not os.access(path, os.W_OK):
+            return Finding(Level.PROBLEM, subject, f"{path} cannot be written")
+        return _space(subject, path)
+    parent = path.parent
+    while not parent.exists() and parent != parent.parent:
+        parent = parent.parent
+    if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
+        return Finding(Level.PROBLEM, subject, f"{path} cannot be made: {parent} is not writable")
+    return _space(subject, path, parent)
+
+
+def _space(subject: str, path: Path, where: Path | None = None) -> Finding:
+    free = shutil.disk_usage(where or path).free
+    low = free < _FREE_LOW_BYTES
+    text = f"{path}, {bytes_text(free)} free"
+    return Finding(Level.NOTE if low else Level.OK, subject, text)
+
+
+def _listen(listen: str) -> Finding:
+    host, port = split_listen(listen)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            text = f"{listen}: {error.strerror}; is the sensor running?"
+            return Finding(Level.NOTE, "status", text)
+    return Finding(Level.OK, "status", f"http://{listen}/metrics")
+
+
+def _libraries() -> Finding:
+    from importlib.metadata import version
+
+    python = ".".join(map(str, sys.version_info[:3]))
+    text = (
+        f"Python {python}, SQLite {sqlite3.sqlite_version}, "
+        f"prometheus-client {version('prometheus-client')}, msgpack {version('msgpack')}"
+    )
+    return Finding(Level.OK, "libraries", text)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="ascii").strip()
+    except OSError:
+        return ""

@@ -1,0 +1,288 @@
+"""The command: parses arguments, reads the configuration, calls the part that does it, says errors.
+
+Parts are imported when they are called: `hoptap who` works where the core is not built.
+"""
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from sensor import config, hashing, terminal, when
+from sensor.exits import MEANING, ConfigError, Exit, HoptapError, UsageError
+from sensor.settings import CaptureSettings, Settings
+
+if TYPE_CHECKING:
+    Commands = argparse._SubParsersAction["_Parser"]
+
+log = logging.getLogger("hoptap")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command; its exit code."""
+    logging.basicConfig(handlers=[_stderr_handler()], level=logging.INFO, force=True)
+    for stream in (sys.stdout, sys.stderr):  # a name that the terminal cannot show is escaped
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    debug = False
+    try:
+        options = _parser().parse_args(arguments)
+        debug = options.debug
+        code: Exit = options.call(options)
+        return code
+    except KeyboardInterrupt:
+        return Exit.INTERRUPTED
+    except Exception as error:
+        if debug:
+            log.exception("where it happened")
+        return _said(error)
+
+
+def _said(error: Exception) -> Exit:
+    """Each line of an error on standard error; the code to exit with."""
+    if isinstance(error, HoptapError):
+        for line in error.lines:
+            log.error("%s", line)
+        return error.code
+    if isinstance(error, ImportError):
+        log.error("this installation is not whole: %s", error)
+    else:
+        # Its text could quote traffic, so only its kind is shown.
+        log.error("defect: %s; --debug shows where", type(error).__name__)
+    return Exit.INTERNAL
+
+
+class _Parser(argparse.ArgumentParser):
+    """One line for a wrong command line."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message}; see {self.prog} --help")
+
+
+def _parser() -> argparse.ArgumentParser:
+    codes = "\n".join(f"  {code.value:>3}  {meaning}" for code, meaning in MEANING.items())
+    parser = _Parser(
+        prog="hoptap",
+        description="Finds out on the wire who really did that, behind delegated accounts.",
+        epilog=f"exit codes:\n{codes}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--debug", action="store_true", help="show where an error happened")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _add_replay(commands)
+    _add_run(commands)
+    _add_who(commands)
+    _add_check(commands)
+    _add_small(commands)
+    return parser
+
+
+def _add_replay(commands: "Commands") -> None:
+    parser = commands.add_parser("replay", help="capture files to records")
+    parser.add_argument(
+        "files", nargs="+", metavar="FILE", help="pcap or pcapng, plain, gzip or zstd; - is stdin"
+    )
+    parser.add_argument("--out", default="-", metavar="PATH", help="records; - is standard output")
+    parser.add_argument("--format", choices=("ndjson", "table"), default="ndjson")
+    parser.add_argument("--history", default="", metavar="PATH", help="keep records for `who` too")
+    parser.add_argument(
+        "--hash-key", metavar="FILE", help="key of token hashes; without it or -c, one for this run"
+    )
+    parser.add_argument("--quiet", action="store_true", help="no progress and no summary")
+    _add_config(parser)
+    _add_workers(parser)
+    parser.set_defaults(call=_replay)
+
+
+def _add_run(commands: "Commands") -> None:
+    parser = commands.add_parser("run", help="interfaces to records, until a signal")
+    parser.add_argument("-i", "--interface", action="append", metavar="IF", help="may be repeated")
+    parser.add_argument("--duration", type=_seconds, metavar="S", help="stop after S seconds")
+    _add_config(parser)
+    _add_workers(parser)
+    parser.set_defaults(call=_run)
+
+
+def _add_who(commands: "Commands") -> None:
+    parser = commands.add_parser("who", help="who did that to a machine, or what a person did")
+    parser.add_argument(
+        "target", metavar="TARGET", help="machine name, moref or user; * and ? match"
+    )
+    parser.add_argument("--since", default="", metavar="WHEN", help="2h, 14:00, 2026-11-21, ...")
+    parser.add_argument("--until", default="", metavar="WHEN", help="the same")
+    parser.add_argument("--limit", type=int, default=1000, metavar="N", help="the last N records")
+    parser.add_argument("--json", action="store_true", help="records as lines of JSON")
+    parser.add_argument(
+        "--history", default="", metavar="PATH", help="instead of the configured one"
+    )
+    _add_config(parser)
+    parser.set_defaults(call=_who)
+
+
+def _add_check(commands: "Commands") -> None:
+    parser = commands.add_parser("check", help="is everything in place for `run`?")
+    parser.add_argument("-i", "--interface", action="append", metavar="IF", help="may be repeated")
+    _add_config(parser)
+    parser.set_defaults(call=_check)
+
+
+def _add_small(commands: "Commands") -> None:
+    demo = commands.add_parser("demo", help="replay the capture that comes with hoptap")
+    demo.set_defaults(call=_demo)
+    version = commands.add_parser("version", help="show the version")
+    version.set_defaults(call=_version)
+
+
+def _add_config(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "-c",
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help=f"default: {config.DEFAULT_PATH}, if there",
+    )
+    # In each command too, so that it may stand anywhere.
+    parser.add_argument(
+        "--debug", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS
+    )
+
+
+def _add_workers(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--workers", type=int, metavar="N", help="threads that read packets")
+
+
+def _settings(options: argparse.Namespace) -> Settings:
+    """Those of the file named, of the file at its usual place, or all defaults."""
+    if options.config is not None:
+        settings = config.load(options.config)
+    elif config.DEFAULT_PATH.exists():
+        settings = config.load(config.DEFAULT_PATH)
+    else:
+        settings = Settings()
+    return replace(settings, capture=_capture(options, settings.capture))
+
+
+def _capture(options: argparse.Namespace, capture: CaptureSettings) -> CaptureSettings:
+    """What the command line says instead of the file."""
+    changes: dict[str, Any] = {}
+    for option, name in (("workers", "workers"), ("interface", "interfaces")):
+        value = getattr(options, option, None)
+        if value is None:
+            continue
+        value = tuple(dict.fromkeys(value)) if isinstance(value, list) else value
+        problem = config.field_problem(CaptureSettings, name, value)
+        if problem:
+            raise UsageError(f"--{option}: {problem}")
+        changes[name] = value
+    return replace(capture, **changes)
+
+
+def _replay(options: argparse.Namespace) -> Exit:
+    if options.format == "table" and options.out != "-":
+        raise UsageError("--format table goes to standard output only")
+    settings = _settings(options)
+    from sensor import replay, report
+    from sensor.records import encode_ndjson
+
+    if options.hash_key:
+        hasher = hashing.file_hasher(Path(options.hash_key))
+    elif options.config:
+        hasher = hashing.installation_hasher(settings.hash_key_path)
+    else:
+        hasher = hashing.run_hasher()
+    encode = encode_ndjson if options.format == "ndjson" else report.RowWriter(terminal.width())
+    return replay.replay(
+        replay.Options(
+            files=tuple(options.files),
+            out=options.out,
+            encode=encode,
+            history=options.history,
+            quiet=options.quiet,
+        ),
+        settings,
+        hasher,
+    )
+
+
+def _run(options: argparse.Namespace) -> Exit:
+    settings = _settings(options)
+    if not settings.capture.interfaces:
+        raise UsageError("no interface: name one with -i, or in capture.interfaces")
+    from sensor import live
+
+    return live.run(settings, options.duration)
+
+
+def _who(options: argparse.Namespace) -> Exit:
+    from sensor import who
+    from sensor.history import Query
+
+    path = Path(options.history) if options.history else _settings(options).history_path
+    now = datetime.now(UTC)
+    try:
+        since = when.parse(options.since, now) if options.since else None
+        until = when.parse(options.until, now, end=True) if options.until else None
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    if options.limit < 1:
+        raise UsageError("--limit: must be at least 1")
+    query = Query(options.target, since, until, options.limit)
+    return who.who(path, query, as_json=options.json, width=terminal.width())
+
+
+def _check(options: argparse.Namespace) -> Exit:
+    from sensor import checks
+
+    try:
+        settings = _settings(options)
+    except ConfigError as error:
+        terminal.say(f"{checks.Level.PROBLEM:8} configuration: {line}" for line in error.lines)
+        return Exit.NO
+    found = list(checks.findings(settings))
+    terminal.say(f"{each.level:8} {each.subject}: {each.text}" for each in found)
+    return Exit.NO if any(each.level is checks.Level.PROBLEM for each in found) else Exit.OK
+
+
+def _demo(options: argparse.Namespace) -> Exit:
+    from sensor import demonstration
+
+    return demonstration.show(terminal.width())
+
+
+def _version(options: argparse.Namespace) -> Exit:
+    from sensor.version import version
+
+    terminal.say([f"hoptap {version()}"])
+    return Exit.OK
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 < value < 1e9:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds")
+    return value
+
+
+def _stderr_handler() -> logging.Handler:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_LineFormatter())
+    return handler
+
+
+class _LineFormatter(logging.Formatter):
+    """`hoptap: error: ...`; plain news without a level."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        level = "" if record.levelno <= logging.INFO else f"{record.levelname.lower()}: "
+        return f"hoptap: {level}{super().format(record)}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

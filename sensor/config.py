@@ -1,0 +1,202 @@
+"""TOML -> Settings. All problems of a file are found at once, each a line naming file and key."""
+
+import difflib
+import re
+import tomllib
+from collections.abc import Iterator
+from dataclasses import Field, fields
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from sensor.exits import ConfigError, os_error_line
+from sensor.settings import Settings
+
+DEFAULT_PATH = Path("/etc/hoptap/hoptap.toml")
+
+_TABLE = tuple[tuple[str, str], ...]
+_TYPE_WORDS = {
+    str: "text",
+    int: "a whole number",
+    bool: "true or false",
+    tuple[str, ...]: "a list of texts",
+    tuple[int, ...]: "a list of whole numbers",
+    _TABLE: "a table of texts",
+}
+
+
+def load(path: Path) -> Settings:
+    """Settings of a file. Raises ConfigError with one line per problem."""
+    try:
+        text = path.read_bytes().decode()
+    except OSError as error:
+        raise ConfigError(os_error_line(str(path), error)) from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not UTF-8 at byte {error.start}") from None
+    return parse(text, str(path))
+
+
+def parse(text: str, name: str) -> Settings:
+    """Settings of TOML text; `name` is the file that errors speak of. Raises ConfigError."""
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(_syntax_line(name, error)) from None
+    reader = _Reader(text, name)
+    settings = reader.settings(document)
+    if reader.problems:
+        raise ConfigError(*reader.problems)
+    return settings
+
+
+def field_problem(section: type, key: str, value: Any) -> str:
+    """What is wrong with this value of a section's key, or ""; for values from the command line."""
+    each = next(each for each in fields(section) if each.name == key)
+    return _problem(each, get_type_hints(section)[key], value)
+
+
+def sections() -> dict[str, type]:
+    """Section name -> its dataclass, in file order."""
+    hints = get_type_hints(Settings)
+    return {each.name: hints[each.name] for each in fields(Settings)}
+
+
+class _Reader:
+    """Turns one document into settings, and keeps every problem met on the way."""
+
+    def __init__(self, text: str, name: str) -> None:
+        self._text = text
+        self._name = name
+        self.problems: list[str] = []
+
+    def settings(self, document: dict[str, Any]) -> Settings:
+        known = sections()
+        for name in document:
+            if name not in known:
+                what = "section" if isinstance(document[name], dict) else "key outside any section"
+                self._say(name, "", f"unknown {what}{_meant(name, known)}")
+        values = {
+            name: self._section(name, section, document[name])
+            for name, section in known.items()
+            if name in document
+        }
+        settings = Settings(**values)
+        if not self.problems:
+            for section_name, key, problem in _contradictions(settings):
+                self._say(section_name, key, problem)
+        return settings
+
+    def _section(self, name: str, section: type, table: object) -> Any:
+        if not isinstance(table, dict):
+            self._say(name, "", f"must be a section, [{name}]")
+            return section()
+        known = {each.name: each for each in fields(section)}
+        types = get_type_hints(section)
+        values: dict[str, Any] = {}
+        for key, value in table.items():
+            if key not in known:
+                self._say(name, key, f"unknown key{_meant(key, known)}")
+                continue
+            problem = _problem(known[key], types[key], _frozen(value))
+            if problem:
+                self._say(name, key, problem)
+            else:
+                values[key] = _frozen(value)
+        return section(**values)
+
+    def _say(self, section: str, key: str, problem: str) -> None:
+        line = _line_of(self._text, section, key)
+        where = f"{self._name}:{line}" if line else self._name
+        subject = f"{section}.{key}" if key else section
+        self.problems.append(f"{where}: {subject}: {problem}")
+
+
+def _problem(each: "Field[Any]", kind: Any, value: Any) -> str:
+    """What is wrong with a value, or ""."""
+    if not _is_a(value, kind):
+        return f"must be {_TYPE_WORDS[kind]}, not {_shown(value)}"
+    for item in value if isinstance(value, tuple) else (value,):
+        problem = _item_problem(each, item)
+        if problem:
+            return problem
+    return ""
+
+
+def _item_problem(each: "Field[Any]", item: Any) -> str:
+    low, high, choices = (each.metadata[name] for name in ("low", "high", "choices"))
+    if low is not None and item < low:
+        return f"{item} is below {low}"
+    if high is not None and item > high:
+        return f"{item} is above {high}"
+    if choices and item not in choices:
+        return f"{item!r} is none of {', '.join(choices)}"
+    if isinstance(item, str) and "\0" in item:
+        return "must not hold a NUL character"
+    check = each.metadata["check"]
+    return check(item) if check else ""
+
+
+def _frozen(value: Any) -> Any:
+    """Lists and tables as tuples."""
+    if isinstance(value, list):
+        return tuple(value)
+    return tuple(value.items()) if isinstance(value, dict) else value
+
+
+def _is_a(value: object, kind: Any) -> bool:
+    if kind == _TABLE:
+        return isinstance(value, tuple) and all(
+            isinstance(pair, tuple) and all(type(text) is str for text in pair) for pair in value
+        )
+    if kind in (tuple[str, ...], tuple[int, ...]):
+        item_kind = kind.__args__[0]
+        return isinstance(value, tuple) and all(type(item) is item_kind for item in value)
+    return type(value) is kind
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, tuple):
+        value = list(value)
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    text = repr(value)
+    return text if len(text) <= 40 else text[:37] + "..."
+
+
+def _meant(word: str, known: dict[str, Any]) -> str:
+    close = difflib.get_close_matches(word, known, n=1)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+def _contradictions(settings: Settings) -> Iterator[tuple[str, str, str]]:
+    """Values that are each right and together wrong."""
+    limits = settings.limits
+    for key in ("stream_buffer_bytes_max", "http_body_bytes_max", "http_head_bytes_max"):
+        if getattr(limits, key) > limits.memory_bytes_max:
+            yield "limits", key, f"is above limits.memory_bytes_max ({limits.memory_bytes_max})"
+    names = settings.capture.interfaces
+    if len(set(names)) < len(names):
+        yield "capture", "interfaces", "names an interface twice"
+
+
+def _syntax_line(name: str, error: tomllib.TOMLDecodeError) -> str:
+    """tomllib says `reason (at line 3, column 5)`; editors jump to file:3:5."""
+    found = re.fullmatch(r"(.*) \(at line (\d+), column (\d+)\)", str(error), re.DOTALL)
+    if not found:
+        return f"{name}: {error}"
+    return f"{name}:{found[2]}:{found[3]}: {found[1]}"
+
+
+def _line_of(text: str, section: str, key: str) -> int:
+    """Line of a section's header or of its key; 0 when written in a way that this does not see."""
+    within = ""
+    for number, line in enumerate(text.splitlines(), 1):
+        header = re.match(r"\s*\[\s*[\"']?([\w.-]+?)[\"']?\s*\]", line)
+        if header:
+            within = header[1]
+            if not key and within == section:
+                return number
+            continue
+        wanted = key if within == section else f"{section}.{key}".rstrip(".") if not within else ""
+        if wanted and re.match(rf"\s*[\"']?{re.escape(wanted)}[\"']?\s*=", line):
+            return number
+    return 0

@@ -1,0 +1,147 @@
+/* HTTP/1 of one flow: framing of both directions, push-fed (http1.c), and which response belongs to which
+ * request (http1_pair.c). Private to the protocol code. */
+#ifndef HOPTAP_HTTP1_H
+#define HOPTAP_HTTP1_H
+
+#include "http1_head.h"
+#include "http1_start.h"
+#include "kept.h"
+#include "protocol.h"
+#include "soap.h"
+#include "tokens.h"
+
+enum http1_state {
+    HTTP1_HEAD, /* between messages, or in a head */
+    HTTP1_LENGTH,
+    HTTP1_CHUNK_SIZE,
+    HTTP1_CHUNK_EXTENSION,
+    HTTP1_CHUNK_DATA,
+    HTTP1_CHUNK_END,
+    HTTP1_TRAILERS,
+    HTTP1_UNTIL_CLOSE,
+    HTTP1_LOST, /* silent until a chunk begins with a message */
+    HTTP1_WAIT, /* after CONNECT: the answer says what these bytes are */
+};
+
+/* Framing of one direction. */
+struct http1_side {
+    struct kept held;  /* a start or head that straddles chunks; owned, freed when the head is parsed */
+    uint64_t left;     /* of the body or the chunk; in HTTP1_CHUNK_SIZE the number so far */
+    uint64_t start_ns; /* first byte of the message at hand, or of what is held */
+    uint64_t missing_bytes; /* HTTP1_WAIT: a gap behind what is held */
+    uint32_t seen;     /* HTTP1_CHUNK_*: digits and extension so far; HTTP1_TRAILERS: bytes so far */
+    uint8_t state;     /* enum http1_state */
+    uint8_t line;      /* how the line at hand began: enum http1_line */
+    bool begun;        /* HTTP1_HEAD: inside a head */
+    bool line_checked; /* the start line in held is well formed */
+    bool body_begun;
+    bool doubt;        /* what should be a body may turn out to be the next message */
+    bool replay;       /* held is to be fed once more, as a chunk of its own */
+    bool met;          /* bytes or gaps of this direction went by before HTTP was found */
+    bool ended;
+};
+
+/* A request, and what is known of its response. */
+struct pending {
+    struct pending *next;
+    uint64_t request_ns, response_ns, end_ns;
+    struct slice method, target, request_head;                   /* in text */
+    struct slice operation, this_type, this_id, operation_id;    /* in text, or in names */
+    struct body *request_body, *response_body; /* NULL unless kept; owned, freed with pending */
+    struct kept names;         /* names too long for text; owned */
+    struct kept response_head; /* empty unless it may be handed up; owned */
+    struct soap_scan soap;
+    uint32_t text_bytes, text_room;
+    uint32_t body_from; /* where the part of the request body begins that says what is asked */
+    int rule; /* first of interest whose name, and needles if known, fit; RULE_NONE */
+    uint16_t status, flags;
+    bool is_head, is_connect;
+    bool expect_continue;
+    bool scans;        /* the operation is still looked for in the request body */
+    bool request_done, response_seen, response_done;
+    bool abandoned;    /* in no queue: its response cannot be told apart */
+    bool loss_behind;  /* bytes to the server were lost between this request and the next one known */
+    uint8_t text[];    /* method, target, header lines, and room for names */
+};
+
+/* Responses that requests we gave up on may still get. While there are any, a response after them is not
+ * told apart from one of theirs. */
+enum { OWED_UNKNOWN = UINT32_MAX };
+
+struct http1 {
+    struct http1_side side[2];
+    struct pending *first, *last; /* requests in order, whose responses can be told; owned */
+    struct pending *receiving;    /* the request being received: in the queue, or abandoned and owned here */
+    struct pending *answering;    /* whose response is being received; NULL: nobody's */
+    struct tokens tokens;
+    uint32_t queued;
+    uint32_t owed;
+    bool shedding;       /* what is owed was shed for want of room, not lost */
+    bool pipelines;      /* the client has sent a request before it had the answer to the last */
+    bool lost_requests;  /* bytes to the server were lost, or before our time */
+    bool tunnelled;
+};
+
+enum layer { LAYER_DETECT, LAYER_HTTP1, LAYER_OPAQUE };
+enum inner { INNER_NONE, INNER_CONNECT, INNER_UPGRADE };
+
+struct protocol {
+    const struct protocol_shared *shared;
+    struct flow *flow;
+    struct http1 http1;
+    uint64_t handed_bytes[2]; /* of the opaque stream */
+    uint8_t layer;            /* enum layer */
+    uint8_t inner;            /* what to become now: enum inner */
+    uint8_t first;            /* LAYER_DETECT: the direction that spoke first */
+    bool no_proxy_header;     /* it has come, or can come no more */
+    bool port_wanted;
+    bool settled;             /* opaque for certain: HTTP is not looked for */
+};
+
+/* Bytes taken; less than given when protocol->inner or a side's replay asks for attention. */
+uint32_t http1_data(struct protocol *protocol, enum direction direction, const uint8_t *data,
+                    uint32_t bytes, uint64_t time_ns);
+void http1_gap(struct protocol *protocol, enum direction direction, uint64_t bytes,
+               uint64_t time_ns);
+void http1_end(struct protocol *protocol, enum direction direction, uint64_t time_ns);
+void http1_close(struct protocol *protocol, uint64_t time_ns);
+
+/* Looks for a message at the beginning of a chunk. START_YES: the side stands before a head, which is
+ * either these bytes or, with replay set, held. */
+enum start_verdict http1_seek(struct protocol *protocol, enum direction direction,
+                              const uint8_t *data, uint32_t bytes, uint64_t time_ns);
+
+/* Joins a chunk to what the side holds, if it holds anything, and says where the whole stands; NULL when memory is
+ * short. */
+const uint8_t *http1_joined(struct protocol *protocol, enum direction direction,
+                            const uint8_t *data, uint32_t *bytes);
+/* Holds a chunk that http1_joined() has not put there already. */
+bool http1_hold(struct protocol *protocol, enum direction direction, const uint8_t *data,
+                uint32_t bytes, uint64_t time_ns);
+
+/* http1_pair.c: called where a message begins, is known by its head, and ends. */
+void pair_request_begins(struct protocol *protocol, uint64_t time_ns);
+void pair_response_begins(struct protocol *protocol, uint64_t time_ns);
+void pair_request(struct protocol *protocol, const struct http1_head *head, uint64_t start_ns);
+/* False when the response belongs to no request that we know. */
+bool pair_response(struct protocol *protocol, const struct http1_head *head, uint64_t start_ns);
+void pair_request_done(struct protocol *protocol, uint64_t time_ns);
+void pair_response_done(struct protocol *protocol, uint64_t time_ns);
+/* The rest of what a direction says is unknown until it is found again. */
+void pair_requests_lost(struct protocol *protocol, uint64_t time_ns);
+void pair_responses_lost(struct protocol *protocol, uint64_t time_ns);
+void pair_close(struct protocol *protocol, uint64_t time_ns);
+
+/* http1_choice.c: what is kept of a transaction, whether it is handed up, and its count. */
+void choice_request(struct protocol *protocol, struct pending *pending,
+                    const struct http1_head *head, bool has_body);
+void choice_request_body(struct protocol *protocol, struct pending *pending, const uint8_t *data,
+                         uint32_t bytes);
+/* Bytes of the body are missing: what is known of the request by now has to do. */
+void choice_request_gap(struct protocol *protocol, struct pending *pending);
+void choice_request_done(struct protocol *protocol, struct pending *pending);
+void choice_response(struct protocol *protocol, struct pending *pending,
+                     const struct http1_head *head);
+void choice_report(struct protocol *protocol, struct pending *pending);
+
+#endif

@@ -1,0 +1,330 @@
+/* What is kept of a transaction, whether it is handed up, and its count. Bodies that no rule asks for are never
+ * copied; a SOAP body is looked at where it lies, and kept only while its operation is undecided. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "hash64.h"
+#include "http1.h"
+#include "interest_match.h"
+
+static struct request_name name_of(const struct pending *pending)
+{
+    return (struct request_name){pending->method, http_path(pending->target), pending->operation};
+}
+
+/* The rule itself, or the next whose name fits. */
+static int rule_from(const struct protocol *protocol, const struct pending *pending, int from)
+{
+    struct request_name name = name_of(pending);
+    return interest_rule(protocol->shared->interest, &name, from);
+}
+
+static struct slice kept_slice(const struct body *body)
+{
+    return body ? (struct slice){body->kept.data, body->kept.bytes} : (struct slice){0};
+}
+
+static bool request_fits(const struct protocol *protocol, const struct pending *pending, int rule)
+{
+    return interest_needle_in(protocol->shared->interest, rule, TO_SERVER,
+                              kept_slice(pending->request_body));
+}
+
+static bool wants_body(const struct interest *interest, int rule, enum direction direction)
+{
+    unsigned body = direction == TO_SERVER ? WANT_REQUEST_BODY : WANT_RESPONSE_BODY;
+    return (interest_wants(interest, rule) & (body | WANT_CHANGED_ONLY)) ||
+           interest_has_needles(interest, rule, direction);
+}
+
+static bool open_body(struct protocol *protocol, struct body **slot, const struct codings *codings)
+{
+    const struct protocol_shared *shared = protocol->shared;
+    struct body *body = NULL;
+    if (budget_take(shared->budget, sizeof *body)) {
+        body = malloc(sizeof *body);
+        if (!body)
+            budget_give(shared->budget, sizeof *body);
+    }
+    *slot = body;
+    if (!body) {
+        count(shared->counters, COUNT_memory_shed, 1);
+        return false;
+    }
+    body_open(body, codings, shared->limits->http_body_bytes_max, shared->budget,
+              shared->counters);
+    return true;
+}
+
+static void drop_body(struct protocol *protocol, struct body **body)
+{
+    if (!*body)
+        return;
+    body_free(*body);
+    free(*body);
+    budget_give(protocol->shared->budget, sizeof **body);
+    *body = NULL;
+}
+
+/* RFC 9110 section 8.4: codings of the content first, then those of the transfer. */
+static struct codings codings_of(const struct http1_head *head)
+{
+    struct codings all = head->content;
+    for (uint8_t i = 0; i < head->transfer.count; i++) {
+        if (all.count < CODINGS_MAX)
+            all.coding[all.count++] = head->transfer.coding[i];
+        else
+            all.coding[CODINGS_MAX - 1] = CODING_OTHER;
+    }
+    return all;
+}
+
+static void note_tokens(struct protocol *protocol, struct pending *pending,
+                        const struct http1_head *head)
+{
+    const struct protocol_shared *shared = protocol->shared;
+    uint64_t limit = shared->limits->http_tokens_per_flow_max;
+    bool new = head->more_tokens;
+    for (uint8_t i = 0; i < head->token_count && limit; i++)
+        new |= tokens_note(&protocol->http1.tokens, shared->budget, limit, head->token[i]);
+    if (new)
+        pending->flags |= TRANSACTION_NEW_TOKEN;
+}
+
+/* The request is named: which rules may want it, and so whether its body is kept. */
+static bool choose(struct protocol *protocol, struct pending *pending)
+{
+    const struct interest *interest = protocol->shared->interest;
+    bool wanted = false;
+    pending->scans = false;
+    pending->rule = rule_from(protocol, pending, 0);
+    for (int rule = pending->rule; rule != RULE_NONE && !wanted;
+         rule = rule_from(protocol, pending, rule + 1))
+        wanted = wants_body(interest, rule, TO_SERVER);
+    return wanted;
+}
+
+void choice_request(struct protocol *protocol, struct pending *pending,
+                    const struct http1_head *head, bool has_body)
+{
+    note_tokens(protocol, pending, head);
+    struct codings codings = codings_of(head);
+    bool post = pending->method.bytes == 4 && memcmp(pending->method.data, "POST", 4) == 0;
+    pending->scans = has_body && post && (head->soap || codings.count == 0);
+    bool keep = pending->scans ? codings.count != 0 : choose(protocol, pending) && has_body;
+    if (keep && !open_body(protocol, &pending->request_body, &codings))
+        pending->flags |= TRANSACTION_REQUEST_CUT;
+}
+
+static struct slice copy_name(uint8_t **to, const uint8_t *body, struct soap_span span)
+{
+    if (!span.bytes)
+        return (struct slice){0};
+    memcpy(*to, body + span.at, span.bytes);
+    struct slice name = {*to, span.bytes};
+    *to += span.bytes;
+    return name;
+}
+
+/* Copies what the scan found out of the body, which may not stay. */
+static void copy_names(struct protocol *protocol, struct pending *pending, const uint8_t *body)
+{
+    const struct soap_scan *soap = &pending->soap;
+    uint32_t bytes = soap->operation.bytes + soap->this_type.bytes + soap->this_id.bytes +
+                     soap->operation_id.bytes;
+    uint8_t *to = pending->text + pending->text_bytes;
+    if (bytes <= pending->text_room - pending->text_bytes) {
+        pending->text_bytes += bytes;
+    } else {
+        uint8_t room[4 * SOAP_TEXT_BYTES_MAX] = {0};
+        if (!kept_append(&pending->names, protocol->shared->budget, room, bytes)) {
+            count(protocol->shared->counters, COUNT_memory_shed, 1);
+            return;
+        }
+        to = pending->names.data;
+    }
+    pending->operation = copy_name(&to, body, soap->operation);
+    pending->this_type = copy_name(&to, body, soap->this_type);
+    pending->this_id = copy_name(&to, body, soap->this_id);
+    pending->operation_id = copy_name(&to, body, soap->operation_id);
+}
+
+/* The scan is over, with or without an operation. Returns whether the body is to be kept. */
+static bool named(struct protocol *protocol, struct pending *pending, const uint8_t *body,
+                  bool found)
+{
+    if (found) {
+        copy_names(protocol, pending, body);
+        pending->body_from = pending->soap.operation_at;
+    }
+    return choose(protocol, pending);
+}
+
+void choice_request_body(struct protocol *protocol, struct pending *pending, const uint8_t *data,
+                         uint32_t bytes)
+{
+    static const struct codings none;
+    if (pending->request_body)
+        body_append(pending->request_body, data, bytes);
+    if (!pending->scans)
+        return;
+    struct slice body = {data, bytes};
+    if (pending->request_body)
+        body = kept_slice(pending->request_body);
+    enum soap_verdict verdict =
+        body.bytes ? soap_scan(&pending->soap, body.data, body.bytes) : SOAP_MORE;
+    bool keep = true;
+    if (verdict != SOAP_MORE)
+        keep = named(protocol, pending, body.data, verdict == SOAP_FOUND);
+    if (!keep)
+        drop_body(protocol, &pending->request_body);
+    if (!keep || pending->request_body)
+        return;
+    if (open_body(protocol, &pending->request_body, &none)) {
+        body_append(pending->request_body, data, bytes);
+        return;
+    }
+    pending->flags |= TRANSACTION_REQUEST_CUT;
+    if (pending->scans)
+        named(protocol, pending, NULL, false);
+}
+
+void choice_request_gap(struct protocol *protocol, struct pending *pending)
+{
+    const struct body *body = pending->request_body;
+    if (pending->scans && !named(protocol, pending, body ? body->kept.data : NULL,
+                                 pending->soap.operation.bytes != 0))
+        drop_body(protocol, &pending->request_body);
+}
+
+void choice_request_done(struct protocol *protocol, struct pending *pending)
+{
+    if (pending->request_body)
+        body_end(pending->request_body);
+    choice_request_gap(protocol, pending);
+    while (pending->rule != RULE_NONE && !request_fits(protocol, pending, pending->rule))
+        pending->rule = rule_from(protocol, pending, pending->rule + 1);
+    if (pending->rule == RULE_NONE) {
+        drop_body(protocol, &pending->request_body);
+        drop_body(protocol, &pending->response_body);
+    }
+}
+
+/* Whether a rule may need the response body. An early response, of a request that is not yet known,
+ * may be anybody's. */
+static bool response_wanted(const struct protocol *protocol, const struct pending *pending)
+{
+    const struct interest *interest = protocol->shared->interest;
+    if (pending->scans && interest_in_operations(interest))
+        return true;
+    int first = pending->scans ? rule_from(protocol, pending, 0) : pending->rule;
+    for (int rule = first; rule != RULE_NONE; rule = rule_from(protocol, pending, rule + 1)) {
+        if ((interest_wants(interest, rule) & WANT_FAILED_ONLY) && pending->status < 400)
+            continue;
+        if (wants_body(interest, rule, TO_CLIENT) &&
+            (!pending->request_done || request_fits(protocol, pending, rule)))
+            return true;
+    }
+    return false;
+}
+
+void choice_response(struct protocol *protocol, struct pending *pending,
+                     const struct http1_head *head)
+{
+    note_tokens(protocol, pending, head);
+    struct codings codings = codings_of(head);
+    if (response_wanted(protocol, pending) &&
+        !open_body(protocol, &pending->response_body, &codings))
+        pending->flags |= TRANSACTION_RESPONSE_CUT;
+    bool candidate = pending->scans || pending->rule != RULE_NONE ||
+                     (pending->flags & TRANSACTION_NEW_TOKEN);
+    if (candidate && !kept_append(&pending->response_head, protocol->shared->budget,
+                                  head->lines.data, head->lines.bytes))
+        count(protocol->shared->counters, COUNT_memory_shed, 1);
+}
+
+/* What makes an answer the same as one before: method, target, status, the request body from the operation's
+ * element on (the SOAP header holds an operationID that differs in every call), the response body. */
+static uint64_t content_hash(const struct pending *pending)
+{
+    struct slice request = kept_slice(pending->request_body);
+    struct slice response = kept_slice(pending->response_body);
+    uint32_t from = pending->body_from < request.bytes ? pending->body_from : 0;
+    uint64_t hash = hash64(pending->status, pending->method.data, pending->method.bytes);
+    hash = hash64(hash, pending->target.data, pending->target.bytes);
+    if (request.bytes)
+        hash = hash64(hash, request.data + from, request.bytes - from);
+    if (response.bytes)
+        hash = hash64(hash, response.data, response.bytes);
+    return hash;
+}
+
+/* The first rule that the whole transaction satisfies. */
+static int satisfied_rule(struct protocol *protocol, const struct pending *pending)
+{
+    const struct interest *interest = protocol->shared->interest;
+    bool failed = pending->status >= 400 || pending->status == 0;
+    for (int rule = pending->rule; rule != RULE_NONE;
+         rule = rule_from(protocol, pending, rule + 1)) {
+        unsigned want = interest_wants(interest, rule);
+        if ((want & WANT_FAILED_ONLY) && !failed)
+            continue;
+        if (!request_fits(protocol, pending, rule) ||
+            !interest_needle_in(interest, rule, TO_CLIENT, kept_slice(pending->response_body)))
+            continue;
+        if ((want & WANT_CHANGED_ONLY) &&
+            !changes_is_new(protocol->shared->changes, content_hash(pending)))
+            continue;
+        return rule;
+    }
+    return RULE_NONE;
+}
+
+static void hand_up(struct protocol *protocol, const struct pending *pending, unsigned want)
+{
+    const struct body *request = pending->request_body, *response = pending->response_body;
+    struct transaction transaction = {
+        .request_ns = pending->request_ns,
+        .response_ns = pending->response_ns,
+        .end_ns = pending->end_ns,
+        .status = pending->status,
+        .flags = pending->flags,
+        .method = pending->method,
+        .target = pending->target,
+        .request_head = pending->request_head,
+        .response_head = {pending->response_head.data, pending->response_head.bytes},
+        .operation = pending->operation,
+        .this_type = pending->this_type,
+        .this_id = pending->this_id,
+        .operation_id = pending->operation_id,
+    };
+    if (want & WANT_REQUEST_BODY)
+        transaction.request_body = kept_slice(request);
+    if (want & WANT_RESPONSE_BODY)
+        transaction.response_body = kept_slice(response);
+    if (request && request->cut)
+        transaction.flags |= TRANSACTION_REQUEST_CUT;
+    if (response && response->cut)
+        transaction.flags |= TRANSACTION_RESPONSE_CUT;
+    if (protocol->http1.tunnelled)
+        transaction.flags |= TRANSACTION_TUNNELLED;
+    count(protocol->shared->counters, COUNT_http_transactions_handed_up, 1);
+    const struct protocol_sink *sink = &protocol->shared->sink;
+    sink->transaction(sink->context, protocol->flow, &transaction);
+}
+
+void choice_report(struct protocol *protocol, struct pending *pending)
+{
+    const struct protocol_shared *shared = protocol->shared;
+    enum outcome outcome = pending->status == 0      ? OUTCOME_UNKNOWN
+                           : pending->status >= 400 ? OUTCOME_FAILURE
+                                                    : OUTCOME_SUCCESS;
+    count(shared->counters, COUNT_http_transactions, 1);
+    operations_count(shared->operations, pending->target,
+                     pending->operation.bytes ? pending->operation : pending->method, outcome);
+    int rule = satisfied_rule(protocol, pending);
+    if (rule != RULE_NONE)
+        hand_up(protocol, pending, interest_wants(shared->interest, rule));
+    else if (pending->flags & TRANSACTION_NEW_TOKEN)
+        hand_up(protocol, pending, 0);
+}

@@ -1,0 +1,298 @@
+#include "protocol.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "flow.h"
+#include "http1.h"
+#include "interest_match.h"
+
+/* https://www.haproxy.org/download/2.8/doc/proxy-protocol.txt sections 2.1 and 2.2 */
+enum { PROXY_V1_BYTES_MAX = 107, PROXY_V2_SIGNATURE_BYTES = 12, PROXY_V2_FIXED_BYTES = 16 };
+
+static const char proxy_v1[] = "PROXY ";
+static const char proxy_v2[] = "\r\n\r\n\0\r\nQUIT\n";
+
+struct protocol *protocol_open(const struct protocol_shared *shared, struct flow *flow)
+{
+    if (!budget_take(shared->budget, sizeof(struct protocol))) {
+        count(shared->counters, COUNT_memory_shed, 1);
+        return NULL;
+    }
+    struct protocol *protocol = calloc(1, sizeof *protocol);
+    if (!protocol) {
+        budget_give(shared->budget, sizeof *protocol);
+        count(shared->counters, COUNT_memory_shed, 1);
+        return NULL;
+    }
+    protocol->shared = shared;
+    protocol->flow = flow;
+    protocol->port_wanted =
+        interest_wants_port(shared->interest, flow->protocol, flow->port[TO_SERVER]);
+    return protocol;
+}
+
+static bool may_begin(const uint8_t *data, uint32_t bytes, const char *with, uint32_t with_bytes)
+{
+    return memcmp(data, with, bytes < with_bytes ? bytes : with_bytes) == 0;
+}
+
+/* START_YES: *length bytes are a PROXY header. */
+static enum start_verdict proxy_start(const uint8_t *data, uint32_t bytes, uint32_t *length)
+{
+    if (may_begin(data, bytes, proxy_v1, sizeof proxy_v1 - 1)) {
+        uint32_t limit = bytes < PROXY_V1_BYTES_MAX ? bytes : PROXY_V1_BYTES_MAX;
+        const uint8_t *end = memchr(data, '\n', limit);
+        if (!end)
+            return bytes < PROXY_V1_BYTES_MAX ? START_MORE : START_NO;
+        *length = (uint32_t)(end - data) + 1;
+        return end[-1] == '\r' ? START_YES : START_NO;
+    }
+    if (!may_begin(data, bytes, proxy_v2, PROXY_V2_SIGNATURE_BYTES))
+        return START_NO;
+    if (bytes < PROXY_V2_FIXED_BYTES)
+        return START_MORE;
+    if (data[12] >> 4 != 2)
+        return START_NO;
+    *length = PROXY_V2_FIXED_BYTES + ((uint32_t)data[14] << 8 | data[15]);
+    return bytes < *length ? START_MORE : START_YES;
+}
+
+/* What has been held is fed again, now that it is known what to. */
+static void decide(struct protocol *protocol, enum layer layer)
+{
+    protocol->layer = (uint8_t)layer;
+    for (int each = TO_SERVER; each <= TO_CLIENT; each++) {
+        struct http1_side *side = &protocol->http1.side[each];
+        side->state = layer == LAYER_HTTP1 ? HTTP1_HEAD : HTTP1_LOST;
+        side->replay = side->held.bytes != 0;
+    }
+}
+
+/* The PROXY header at the beginning of `held` or of the chunk; returns the bytes of the chunk taken. */
+static uint32_t take_proxy_header(struct protocol *protocol, const uint8_t *data, uint32_t bytes,
+                                  uint32_t length, uint64_t time_ns)
+{
+    struct http1_side *side = &protocol->http1.side[TO_SERVER];
+    const struct protocol_sink *sink = &protocol->shared->sink;
+    bool held = side->held.bytes != 0;
+    uint32_t before = held ? side->held.bytes - bytes : 0;
+    struct slice header = {held ? side->held.data : data, length};
+    sink->proxy_header(sink->context, protocol->flow, header, held ? side->start_ns : time_ns);
+    protocol->no_proxy_header = true;
+    kept_free(&side->held, protocol->shared->budget);
+    return length - before;
+}
+
+static enum start_verdict detect_server(struct protocol *protocol, const uint8_t *data,
+                                        uint32_t bytes, uint32_t *proxy_bytes)
+{
+    if (!protocol->no_proxy_header) {
+        enum start_verdict verdict = proxy_start(data, bytes, proxy_bytes);
+        if (verdict != START_NO)
+            return verdict;
+    }
+    uint32_t at = 0;
+    while (at < bytes && (data[at] == '\r' || data[at] == '\n'))
+        at++;
+    if (at == bytes)
+        return bytes < START_BYTES_MAX ? START_MORE : START_NO;
+    *proxy_bytes = 0;
+    return http1_start(TO_SERVER, data + at, bytes - at);
+}
+
+static uint32_t detect(struct protocol *protocol, enum direction direction, const uint8_t *data,
+                       uint32_t bytes, uint64_t time_ns)
+{
+    struct http1 *http1 = &protocol->http1;
+    struct http1_side *side = &http1->side[direction];
+    if (!http1->side[!direction].held.bytes && !side->held.bytes)
+        protocol->first = (uint8_t)direction;
+    uint32_t have = bytes, proxy_bytes = 0;
+    bool held = side->held.bytes != 0;
+    const uint8_t *at = http1_joined(protocol, direction, data, &have);
+    enum start_verdict verdict = START_NO;
+    if (at && direction == TO_SERVER)
+        verdict = detect_server(protocol, at, have, &proxy_bytes);
+    else if (at)
+        verdict = http1_start(TO_CLIENT, at, have);
+    if (verdict == START_YES && proxy_bytes)
+        return take_proxy_header(protocol, data, bytes, proxy_bytes, time_ns);
+    if (verdict == START_MORE && http1_hold(protocol, direction, data, bytes, time_ns))
+        return bytes;
+    decide(protocol, verdict == START_YES ? LAYER_HTTP1 : LAYER_OPAQUE);
+    return held && at ? bytes : 0;
+}
+
+static void hand_up(struct protocol *protocol, enum direction direction, const uint8_t *data,
+                    uint32_t bytes, uint64_t time_ns)
+{
+    const struct protocol_shared *shared = protocol->shared;
+    uint64_t room = shared->limits->stream_chunk_bytes_max - protocol->handed_bytes[direction];
+    uint32_t handed = bytes < room ? bytes : (uint32_t)room;
+    count(shared->counters, COUNT_stream_chunk_bytes, handed);
+    count(shared->counters, COUNT_stream_skipped_bytes, bytes - handed);
+    protocol->handed_bytes[direction] += handed;
+    struct slice chunk = {data, handed};
+    if (handed)
+        shared->sink.chunk(shared->sink.context, protocol->flow, direction, chunk, time_ns);
+}
+
+/* Of a stream nobody asked for, the beginning may have been missed: HTTP is still looked for. */
+static uint32_t opaque(struct protocol *protocol, enum direction direction, const uint8_t *data,
+                       uint32_t bytes, uint64_t time_ns)
+{
+    struct http1 *http1 = &protocol->http1;
+    if (protocol->port_wanted) {
+        hand_up(protocol, direction, data, bytes, time_ns);
+        return bytes;
+    }
+    if (protocol->settled) {
+        count(protocol->shared->counters, COUNT_stream_skipped_bytes, bytes);
+        return bytes;
+    }
+    if (http1_seek(protocol, direction, data, bytes, time_ns) != START_YES)
+        return bytes;
+    struct http1_side *other = &http1->side[!direction];
+    protocol->layer = LAYER_HTTP1;
+    other->state = other->met ? HTTP1_LOST : HTTP1_HEAD;
+    http1->lost_requests = http1->side[TO_SERVER].met;
+    return http1->side[direction].replay ? bytes : 0;
+}
+
+/* A tunnel or an upgraded connection begins where the answer ended. Returns what is known missing of what
+ * the client said before. */
+static uint64_t become_inner(struct protocol *protocol, uint64_t time_ns)
+{
+    struct http1 *http1 = &protocol->http1;
+    struct http1_side *server = &http1->side[TO_SERVER];
+    bool upgrade = protocol->inner == INNER_UPGRADE;
+    uint64_t missing_bytes = server->missing_bytes;
+    protocol->inner = INNER_NONE;
+    if (upgrade) {
+        pair_close(protocol, time_ns); /* what was pipelined behind the upgrade has no answer */
+        protocol->settled = true;
+        decide(protocol, LAYER_OPAQUE);
+        return 0;
+    }
+    struct http1_side fresh = {.held = server->held, .start_ns = server->start_ns};
+    http1->side[TO_SERVER] = fresh;
+    http1->side[TO_CLIENT] = (struct http1_side){0};
+    http1->owed = 0;
+    http1->shedding = http1->pipelines = http1->lost_requests = false;
+    http1->tunnelled = true;
+    protocol->no_proxy_header = false;
+    decide(protocol, LAYER_DETECT);
+    return missing_bytes;
+}
+
+static void feed(struct protocol *protocol, enum direction direction, const uint8_t *data,
+                 uint32_t bytes, uint64_t time_ns);
+
+static void replay(struct protocol *protocol, enum direction direction)
+{
+    struct http1_side *side = &protocol->http1.side[direction];
+    if (!side->replay)
+        return;
+    struct kept held = side->held;
+    side->held = (struct kept){0};
+    side->replay = false;
+    feed(protocol, direction, held.data, held.bytes, side->start_ns);
+    kept_free(&held, protocol->shared->budget);
+}
+
+/* What a step left to do: become something else, feed what was held. */
+static void settle(struct protocol *protocol, uint64_t time_ns)
+{
+    uint64_t missing_bytes = protocol->inner ? become_inner(protocol, time_ns) : 0;
+    enum direction first = protocol->first;
+    replay(protocol, first);
+    replay(protocol, !first);
+    if (missing_bytes)
+        protocol_gap(protocol, TO_SERVER, missing_bytes, time_ns);
+}
+
+static void feed(struct protocol *protocol, enum direction direction, const uint8_t *data,
+                 uint32_t bytes, uint64_t time_ns)
+{
+    for (uint32_t at = 0; at < bytes;) {
+        switch ((enum layer)protocol->layer) {
+        case LAYER_DETECT:
+            at += detect(protocol, direction, data + at, bytes - at, time_ns);
+            break;
+        case LAYER_HTTP1:
+            at += http1_data(protocol, direction, data + at, bytes - at, time_ns);
+            break;
+        case LAYER_OPAQUE:
+            at += opaque(protocol, direction, data + at, bytes - at, time_ns);
+            break;
+        }
+        settle(protocol, time_ns);
+    }
+}
+
+void protocol_data(struct protocol *protocol, enum direction direction, const uint8_t *data,
+                   uint32_t bytes, uint64_t time_ns)
+{
+    if (protocol->http1.side[direction].ended)
+        return;
+    feed(protocol, direction, data, bytes, time_ns);
+}
+
+static void gap_in_opaque(struct protocol *protocol, enum direction direction, uint64_t bytes,
+                          uint64_t time_ns)
+{
+    const struct protocol_shared *shared = protocol->shared;
+    kept_free(&protocol->http1.side[direction].held, shared->budget);
+    protocol->http1.side[direction].met = true;
+    if (protocol->port_wanted &&
+        protocol->handed_bytes[direction] < shared->limits->stream_chunk_bytes_max)
+        shared->sink.gap(shared->sink.context, protocol->flow, direction, bytes, time_ns);
+}
+
+/* Bytes held for want of more will get no more. */
+static void detect_no_further(struct protocol *protocol, uint64_t time_ns)
+{
+    decide(protocol, LAYER_OPAQUE);
+    settle(protocol, time_ns);
+}
+
+void protocol_gap(struct protocol *protocol, enum direction direction, uint64_t bytes,
+                  uint64_t time_ns)
+{
+    if (protocol->http1.side[direction].ended)
+        return;
+    if (protocol->layer == LAYER_DETECT)
+        detect_no_further(protocol, time_ns);
+    if (protocol->layer == LAYER_HTTP1)
+        http1_gap(protocol, direction, bytes, time_ns);
+    else
+        gap_in_opaque(protocol, direction, bytes, time_ns);
+    settle(protocol, time_ns);
+}
+
+void protocol_end(struct protocol *protocol, enum direction direction, uint64_t time_ns)
+{
+    struct http1_side *side = &protocol->http1.side[direction];
+    if (side->ended)
+        return;
+    if (protocol->layer == LAYER_DETECT && side->held.bytes)
+        detect_no_further(protocol, time_ns);
+    if (protocol->layer == LAYER_HTTP1)
+        http1_end(protocol, direction, time_ns);
+    side->ended = true;
+}
+
+void protocol_close(struct protocol *protocol, uint64_t time_ns)
+{
+    if (!protocol)
+        return;
+    struct budget *budget = protocol->shared->budget;
+    protocol_end(protocol, TO_SERVER, time_ns);
+    protocol_end(protocol, TO_CLIENT, time_ns);
+    http1_close(protocol, time_ns);
+    kept_free(&protocol->http1.side[TO_SERVER].held, budget);
+    kept_free(&protocol->http1.side[TO_CLIENT].held, budget);
+    free(protocol);
+    budget_give(budget, sizeof *protocol);
+}

@@ -1,0 +1,311 @@
+"""Actions -> hops -> chains, streaming, in packet time.
+
+A pure state machine: no clocks, no I/O, all state plain data. An action waits until its chain is
+decided and its outcome final, at most `hold_ns` after its end; what is learned later amends it.
+`take` gives what is to be said, in the order in which it was decided.
+"""
+
+import heapq
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple, TypeVar
+
+from decoders.message import TaskChanged
+from sensor.correlate import chains
+from sensor.correlate.actions import Action, Actions, Cause, Fact, Pairs
+from sensor.correlate.inventory import Inventory, object_id
+from sensor.correlate.judge import Judge
+from sensor.correlate.keys import is_background, parent_ids
+from sensor.correlate.learning import learn_from_hop, learn_from_result
+from sensor.services import Services
+
+V = TypeVar("V")
+
+SECOND = 10**9
+ORPHANS_MAX = 64  # actions that wait for a parent under one id
+AMENDMENTS_MAX = 16  # per action; an action changes a few times in its life, not more
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    hold_ns: int = 2 * SECOND  # allowed lateness, as CORRELATION section 3 starts with
+    horizon_ns: int = 900 * SECOND  # how long an action may still be amended, or be a parent
+    task_horizon_ns: int = 24 * 3600 * SECOND  # the same while its task is open
+    actions_max: int = 100_000  # about 3 kB each
+    waiting_ids_max: int = 100_000
+    task_references_max: int = 10_000
+
+
+class Said(NamedTuple):
+    """An action to be recorded, for the first time or again."""
+
+    action: Action
+    reason: str  # of an amendment; "" the first time
+
+
+class Correlator:
+    def __init__(
+        self,
+        limits: Limits,
+        services: Services,
+        inventory: Inventory,
+        own_pairs: Callable[[Action], Pairs],
+    ) -> None:
+        self._limits = limits
+        self._services = services
+        self._inventory = inventory
+        self._own_pairs = own_pairs
+        self.actions = Actions(limits.actions_max, limits.horizon_ns, limits.task_horizon_ns)
+        self._judge = Judge(self.actions, inventory, services)
+        self._due: list[tuple[int, int]] = []  # heap of (deadline, action)
+        self._orphans: OrderedDict[str, list[int]] = OrderedDict()  # by ids their parent may have
+        self._lower_tasks: OrderedDict[tuple[str, str], int] = OrderedDict()  # (cloud, task)
+        self._parent_tasks: OrderedDict[tuple[str, str], str] = OrderedDict()  # (server, task)
+        self._now_ns = 0
+        self._said: list[Said] = []
+        self.pending = 0
+        self.ids_shed = 0
+        self.references_shed = 0
+        self.amendments_shed = 0
+
+    def take(self) -> list[Said]:
+        said, self._said = self._said, []
+        return said
+
+    def add(self, action: Action) -> None:
+        """A new action; its ids, objects and names are set."""
+        self._now_ns = max(self._now_ns, action.call.end_ns)
+        self._services.client_since(action.client, action.call.time_ns)
+        action.deadline_ns = action.call.end_ns + self._limits.hold_ns
+        self.actions.add(action)
+        self.pending += 1
+        heapq.heappush(self._due, (action.deadline_ns, action.seq))
+        self._refer(action)
+        self._consider(action, final=False)
+        if action.final:
+            learn_from_result(self._inventory, self.actions, action)
+        for key in action.ids:
+            self._wake(key)
+        if self.actions.is_full and not self.actions.shed_one() and self._due:
+            self._close(self._due[0][0])
+            self.actions.shed_one()
+
+    def task(self, server: str, message: TaskChanged) -> Action | None:
+        """A task ended; the action that started it, if this is news."""
+        if message.parent_task:
+            self._parent_tasks[server, object_id(message.task)] = object_id(message.parent_task)
+            self._bound(self._parent_tasks)
+        action = self.actions.of_task(server, message.task)
+        if action is None:
+            return None
+        for task in message.lower_tasks:
+            self._lower_task(action, task)
+        if message.activation_id and message.activation_id not in action.asks:
+            action.asks += (message.activation_id,)
+            self.actions.add_id(action, message.activation_id)
+            self._again(action)
+        if message.parent_task:
+            self._parent_task(action, server, message.parent_task)
+        if action.task_end_ns:
+            return None
+        self._ended(action, message)
+        return action
+
+    def other_leg(self, action: Action, client: str, port: int, fact: Fact) -> None:
+        """The same call was seen on its way to a proxy: that is who asked."""
+        self.actions.move_client(action, client, port)
+        action.facts += (fact,)
+        action.legs_due = False
+        self._refer(action)
+        self._consider(action, action.emitted, "proxy passed")
+        self._ready(action, "proxy passed")
+
+    def changed(self, action: Action, reason: str) -> None:
+        """Something that the action's record says was learned."""
+        if action.settled:
+            self._follow(action, True, reason)
+        self._ready(action, reason)
+
+    def advance(self, now_ns: int) -> None:
+        """Packet time has come to now_ns: what has waited long enough is decided."""
+        self._now_ns = max(self._now_ns, now_ns)
+        if self._due and self._due[0][0] <= now_ns:
+            self._close(now_ns)
+        self.actions.age(self._now_ns - self._limits.hold_ns)
+
+    def finish(self) -> None:
+        while self._due:
+            self._close(self._due[0][0])
+
+    def _close(self, limit_ns: int) -> None:
+        while self._due and self._due[0][0] <= limit_ns:
+            _, seq = heapq.heappop(self._due)
+            action = self.actions.get(seq)
+            if action is not None and not action.emitted:
+                self._close_one(action, limit_ns)
+
+    def _close_one(self, action: Action, limit_ns: int) -> None:
+        """Decide now, with what is known; but a parent that may still wait is waited for."""
+        if not action.settled:
+            if action.verdict is None:
+                self._consider(action, final=True)
+            for parent in self._open_parents(action):
+                if parent.deadline_ns > limit_ns:
+                    heapq.heappush(self._due, (parent.deadline_ns, action.seq))
+                    return
+                self._close_one(parent, limit_ns)
+            if not action.settled:
+                self._follow(action, True, "")
+        action.legs_due = False
+        if not action.emitted:
+            self._say(action, "")
+
+    def _open_parents(self, action: Action) -> list[Action]:
+        links = action.verdict.links if action.verdict is not None else ()
+        parents = [self.actions.get(link.parent) for link in links]
+        return [each for each in parents if each is not None and not each.settled]
+
+    def _consider(self, action: Action, final: bool, reason: str = "") -> None:
+        """Judge the action; a verdict that may still change waits for the deadline."""
+        if action.legs_due and not final:
+            return
+        verdict = self._judge.verdict(action, self._now_ns, final)
+        if verdict.cause in (Cause.UNSEEN, Cause.CORRELATED, Cause.AMBIGUOUS) or not verdict.sure:
+            self._watch(action)
+        if not (verdict.sure or final):
+            return
+        action.verdict = verdict
+        for link in verdict.links:
+            parent = self.actions.get(link.parent)
+            if parent is not None and action.seq not in parent.children:
+                parent.children.append(action.seq)
+        self._follow(action, False, reason)
+
+    def _follow(self, action: Action, final: bool, reason: str) -> None:
+        """Draw the paths anew, and those of everything below, if all above is settled."""
+        if action.verdict is None or (not final and self._open_parents(action)):
+            return
+        before = action.paths
+        action.paths = chains.paths_of(
+            action, action.verdict, self._own_pairs(action), self.actions
+        )
+        if not action.settled or before != action.paths:
+            action.settled = True
+            learn_from_hop(self._inventory, self.actions, action)
+            self._vouch(action)
+            for seq in action.children:
+                child = self.actions.get(seq)
+                if child is not None:
+                    self._follow(child, child.settled, reason)
+        self._ready(action, reason)
+
+    def _ready(self, action: Action, reason: str) -> None:
+        if not action.settled:
+            return
+        if action.emitted:
+            if _gist(action) != action.said:
+                self._say(action, reason or "chain decided")
+        elif action.final and not action.legs_due:
+            self._say(action, "")
+
+    def _say(self, action: Action, reason: str) -> None:
+        if action.emitted:
+            action.amendments += 1
+            if action.amendments > AMENDMENTS_MAX:
+                self.amendments_shed += 1
+                return
+        else:
+            self.pending -= 1
+        action.emitted = True
+        action.said = _gist(action)
+        self._said.append(Said(action, reason))
+
+    def _again(self, action: Action) -> None:
+        """A key came late."""
+        verdict = self._judge.verdict(action, self._now_ns, action.emitted)
+        if verdict == action.verdict or verdict.cause is Cause.UNSEEN:
+            return
+        if action.emitted and not (verdict.cause is Cause.EXPLICIT or verdict.conflict):
+            return
+        self._consider(action, action.emitted, "parent seen")
+
+    def _watch(self, action: Action) -> None:
+        """Remember by which ids a parent would be known, should it come late."""
+        for asked in action.asks:
+            for key in parent_ids(asked) if not is_background(asked) else ():
+                orphans = self._orphans.setdefault(key, [])
+                if action.seq not in orphans:
+                    orphans.append(action.seq)
+                    del orphans[:-ORPHANS_MAX]
+        while len(self._orphans) > self._limits.waiting_ids_max:
+            self._orphans.popitem(last=False)
+            self.ids_shed += 1
+
+    def _wake(self, key: str) -> None:
+        for seq in self._orphans.get(key, ()):
+            orphan = self.actions.get(seq)
+            if orphan is not None and key not in orphan.ids:
+                self._again(orphan)
+
+    def _refer(self, action: Action) -> None:
+        """Has a cloud's task already named the task that this action started?"""
+        if action.call.task:
+            key = (action.client, object_id(action.call.task))
+            parent = self._lower_tasks.pop(key, 0)
+            if parent:
+                action.hard += ((parent, Fact("task", key[1], "proved")),)
+
+    def _lower_task(self, parent: Action, task: str) -> None:
+        """`parent`, at a cloud, says that it started this task further down."""
+        task = object_id(task)
+        child = self.actions.of_client_task(parent.server, task)
+        if child is None:
+            self._lower_tasks[parent.server, task] = parent.seq
+            self._bound(self._lower_tasks)
+        else:
+            self._hard(child, parent, Fact("task", task, "proved"))
+
+    def _parent_task(self, action: Action, server: str, task: str) -> None:
+        parent = self.actions.of_task(server, task)
+        if parent is not None and parent.seq < action.seq:
+            self._hard(action, parent, Fact("parent_task", object_id(task), "proved"))
+
+    def _hard(self, child: Action, parent: Action, fact: Fact) -> None:
+        if all(seq != parent.seq for seq, _ in child.hard):
+            child.hard += ((parent.seq, fact),)
+            self._again(child)
+
+    def _ended(self, action: Action, message: TaskChanged) -> None:
+        action.task_end_ns = message.end_ns
+        action.outcome, action.fault, action.final = message.outcome, message.fault, True
+        if message.result.id:
+            action.result = message.result
+            self.actions.add_object(action, object_id(message.result.id))
+        learn_from_result(self._inventory, self.actions, action)
+        self._ready(action, "task ended")
+
+    def _vouch(self, action: Action) -> None:
+        """An id that a service gave, from an address not known as its: it may be another cell."""
+        verdict = action.verdict
+        if verdict is None or verdict.cause is not Cause.EXPLICIT or not verdict.links:
+            return
+        parent = self.actions.get(verdict.links[0].parent)
+        if parent is None or parent.server == action.client:
+            return
+        if not self._services.of_client(action.client) and action.paths:
+            above = self._services.of_server(parent.server, parent.server_port)
+            self._services.vouch(action.client, above, action.paths[0].pairs[0][1])
+
+    def _bound(self, table: OrderedDict[tuple[str, str], V]) -> None:
+        if len(table) > self._limits.task_references_max:
+            table.popitem(last=False)
+            self.references_shed += 1
+
+
+def _gist(action: Action) -> tuple[object, ...]:
+    """What a new record about the action would have to differ in."""
+    if not action.paths:
+        return ()
+    view = chains.stated(action.paths)
+    return (view.pairs, view.cause, view.parent, action.outcome, action.fault, action.client)

@@ -1,0 +1,169 @@
+"""`hoptap run`: interfaces to records, until a signal. Capture never waits for an output."""
+
+import logging
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+
+from exporters.linefile import Durability, LineFile, Rotation
+from exporters.ndjson import LINE_START, FileSink, StreamSink
+from exporters.outbox import Sink, SinkError, WhenFull
+from sensor import app, hashing, privileges
+from sensor.exits import Exit, OutputError
+from sensor.history import Bounds, History
+from sensor.metrics import Metrics
+from sensor.notify import notify, watchdog_s
+from sensor.outputs import Outputs
+from sensor.records import encode_ndjson
+from sensor.settings import OutputSettings, Settings
+from sensor.status import Health, StatusServer
+from sensor.version import version
+
+log = logging.getLogger(__name__)
+
+STDOUT = 1
+DRAIN_S = 10.0  # within systemd's TimeoutStopSec of 90 s, and a person's patience
+
+
+def run(settings: Settings, duration_s: float | None) -> Exit:
+    """Raises HoptapError when it cannot begin, an input fails, or an output lost records."""
+    privileges.forbid_core_dumps()
+    user = settings.sensor.user
+    if user:
+        privileges.give_directory(Path(settings.sensor.data_dir), user)
+    hasher = hashing.installation_hasher(settings.hash_key_path)
+    if user:
+        privileges.give_file(settings.hash_key_path, user)
+    metrics = Metrics(version())
+    inputs = app.Inputs(interfaces=settings.capture.interfaces)
+    sensor = app.assemble(settings, hasher, inputs, metrics)
+    if user:
+        privileges.become(user)  # the rings are open: nothing needs root from here on
+    health = Health()
+    outputs = Outputs(metrics, WhenFull.SHED, lambda line: log.error("%s", line))
+    health.watches += [outputs.problem, *map(_link_watch, inputs.interfaces)]
+    server = None
+    try:
+        _open_sinks(settings, metrics, outputs)
+        if settings.status.listen:
+            server = StatusServer(settings.status.listen, metrics, health)
+        _Loop(sensor, outputs, health, duration_s).run(_greeting(settings))
+    finally:
+        outputs.stop(DRAIN_S)
+        if server is not None:
+            server.close()
+    outputs.raise_failure()
+    return Exit.OK
+
+
+class _Loop:
+    """The main loop, and what signals and time ask of it."""
+
+    def __init__(
+        self, sensor: app.Sensor, outputs: Outputs, health: Health, duration_s: float | None
+    ) -> None:
+        self._sensor = sensor
+        self._outputs = outputs
+        self._health = health
+        self._end = None if duration_s is None else time.monotonic() + duration_s
+        self._reopen = False
+        self._watchdog_s = watchdog_s()
+        self._watchdog_next = 0.0
+
+    def run(self, greeting: str) -> None:
+        signal.signal(signal.SIGINT, self._stop_signal)
+        signal.signal(signal.SIGTERM, self._stop_signal)
+        signal.signal(signal.SIGHUP, self._reopen_signal)
+        self._health.capturing = True
+        log.info("%s", greeting)
+        notify("READY=1")
+        try:
+            app.drive(self._sensor, self._outputs.deliver, self._turn)
+        finally:
+            self._health.stopping = True
+            notify("STOPPING=1")
+
+    def _turn(self) -> None:
+        """Between batches: at least every tenth of a second, also on a quiet link."""
+        self._health.turn()
+        if self._reopen:
+            self._reopen = False
+            self._outputs.reopen()
+        now = time.monotonic()
+        if self._watchdog_s and now >= self._watchdog_next:
+            self._watchdog_next = now + self._watchdog_s
+            notify("WATCHDOG=1")
+        if (self._end is not None and now >= self._end) or self._outputs.reader_gone:
+            self._stop()
+
+    def _stop(self) -> None:
+        self._health.stopping = True
+        self._sensor.workers.stop()
+
+    def _stop_signal(self, number: int, frame: FrameType | None) -> None:
+        if self._health.stopping:
+            os._exit(Exit.INTERRUPTED)
+        self._stop()
+
+    def _reopen_signal(self, number: int, frame: FrameType | None) -> None:
+        self._reopen = True  # the loop does it: a handler may interrupt the queue itself
+
+
+def _open_sinks(settings: Settings, metrics: Metrics, outputs: Outputs) -> None:
+    """Raises OutputError."""
+    try:
+        outputs.add(_records_sink(settings, metrics), settings.output.queue_records_max)
+        if settings.history.enabled:
+            history = History(
+                settings.history_path,
+                bounds=Bounds(settings.history.keep_days, settings.history.bytes_max),
+                removed=metrics.history_removed,
+            )
+            help_text = "Bytes that the history takes."
+            metrics.gauges["hoptap_history_bytes"] = (help_text, lambda: history.bytes)
+            outputs.add(history, settings.history.queue_records_max)
+    except SinkError as error:
+        raise OutputError(str(error)) from None
+
+
+def _records_sink(settings: Settings, metrics: Metrics) -> Sink:
+    output: OutputSettings = settings.output
+    if output.ndjson == "-":
+        return StreamSink(STDOUT, metrics.exports, encode_ndjson)
+    return FileSink(
+        LineFile(
+            settings.ndjson_path,
+            metrics.exports,
+            FileSink.name,
+            line_start=LINE_START,
+            report=lambda line: log.warning("%s", line),
+            rotation=Rotation(output.rotate_bytes, output.rotate_s, output.keep_files),
+            durability=Durability(output.fsync, output.fsync_interval_ms / 1000),
+        )
+    )
+
+
+def _link_watch(interface: str) -> Callable[[], str]:
+    """Says when an interface is gone or has no carrier: then the sensor is blind there."""
+    state = Path("/sys/class/net", interface, "operstate")
+
+    def watch() -> str:
+        try:
+            text = state.read_text(encoding="ascii").strip()
+        except OSError:
+            return f"interface {interface} is gone"
+        return f"interface {interface} is {text}" if "down" in text else ""
+
+    return watch
+
+
+def _greeting(settings: Settings) -> str:
+    parts = [f"capturing on {', '.join(settings.capture.interfaces)}"]
+    if settings.output.ndjson != "-":
+        parts.append(f"records in {settings.ndjson_path}")
+    if settings.status.listen:
+        parts.append(f"status at http://{settings.status.listen}")
+    return "; ".join(parts)

@@ -1,0 +1,252 @@
+"""Actions, gaps and alerts written as records. Reads the tables, changes nothing."""
+
+from collections.abc import Callable, Iterable
+from functools import lru_cache
+from typing import NamedTuple
+
+from decoders.message import Message
+from sensor.correlate import chains
+from sensor.correlate.actions import Action, Actions, Cause, Fact, Pairs, Path
+from sensor.correlate.inventory import Inventory
+from sensor.flows import Flow
+from sensor.gaps import Gap
+from sensor.records import (
+    Candidate,
+    Chain,
+    Client,
+    Endpoint,
+    Evidence,
+    FlowRef,
+    Hop,
+    ObjectRef,
+    Operation,
+    Record,
+    SensorRef,
+    path_of,
+)
+from sensor.services import Services
+from sensor.sessions import Session, Sessions
+
+NewId = Callable[[int], str]  # packet time -> an id
+
+_CAUSES = {
+    Cause.NONE: "none",
+    Cause.EXPLICIT: "explicit",
+    Cause.CORRELATED: "correlated",
+    Cause.AMBIGUOUS: "ambiguous",
+    Cause.UNSEEN: "none",
+}
+_PROTOCOLS = {6: "tcp", 17: "udp", 132: "sctp"}
+CONFIDENCE_DIGITS = 4
+
+
+class Sighting(NamedTuple):
+    """Where a message was seen, and who sent it, behind any proxy."""
+
+    flow: Flow
+    client_ip: str
+    client_port: int  # 0: the proxy does not say
+    visibility: str = "clear"
+    facts: tuple[Fact, ...] = ()  # how the client is known, if not by its packets
+
+    @property
+    def passed_proxy(self) -> Fact:
+        """Evidence that this flow leads to a proxy, which passed the request on."""
+        return Fact("proxy", self.flow.server_ip, "proved")
+
+
+class Recorder:
+    def __init__(
+        self,
+        sessions: Sessions,
+        services: Services,
+        inventory: Inventory,
+        new_id: NewId,
+        sensor: SensorRef,
+    ) -> None:
+        self._sessions = sessions
+        self._services = services
+        self._inventory = inventory
+        self.new_id = new_id
+        self.sensor = sensor
+
+    def own_pairs(self, action: Action) -> Pairs:
+        """The action's own end of its path: who acts, after those who act as him."""
+        session = self._sessions.get(action.session)
+        service = self._services.of_server(action.server, action.server_port)
+        user = action.call.user or (session.user if session is not None else "")
+        return (*actor_pairs(service, session), (service, user))
+
+    def action(self, action: Action, reason: str, actions: Actions) -> Record:
+        """The action's record; with a reason, an amendment of it."""
+        call, view = action.call, chains.stated(action.paths)
+        service, user = view.pairs[-1]
+        session = self._sessions.get(action.session)
+        return Record(
+            kind="chain" if reason else "action",
+            ts=call.time_ns,
+            ts_end=call.end_ns,
+            id=self.new_id(call.time_ns) if reason else action.id,
+            visibility=action.visibility,
+            chain=chain_of(action.id, view.pairs),
+            hop=self._hop(action, view, session, actions),
+            source=self._caller(action, view, actions),
+            to=Endpoint(
+                action.server,
+                action.server_port,
+                service,
+                user,
+                session.name if session is not None else "",
+            ),
+            op=Operation(call.operation, call.api, call.operation_class.value, call.operation_id),
+            target=self._target(action),
+            outcome=action.outcome.value,
+            fault=action.fault,
+            task=call.task,
+            guest_user=call.guest_user,
+            amends=action.id if reason else "",
+            reason=reason,
+            flow=flow_ref(action.flow),
+            client=client_of(call),
+            sensor=self.sensor,
+            extra=_extra(action),
+        )
+
+    def gap(self, gap: Gap) -> Record:
+        """Bytes that the sensor did not see: it was blind there."""
+        flow = gap.flow
+        service = self._services.of_server(flow.server_ip, flow.server_port)
+        return Record(
+            kind="gap",
+            ts=gap.first_ns,
+            ts_end=gap.last_ns,
+            id=self.new_id(gap.first_ns),
+            source=Endpoint(flow.client_ip, flow.client_port),
+            to=Endpoint(flow.server_ip, flow.server_port, service),
+            reason="bytes not captured",
+            gap_bytes=gap.size_bytes,
+            flow=flow_ref(flow),
+            sensor=self.sensor,
+        )
+
+    def alert(self, reason: str, about: Record, value: str = "") -> Record:
+        """Something that an analyst should look at; `about` is the record that shows it."""
+        extra = {"record": about.amends or about.id}
+        if value:
+            extra["value"] = value
+        return Record(
+            kind="alert",
+            ts=about.ts,
+            ts_end=about.ts_end,
+            id=self.new_id(about.ts),
+            visibility=about.visibility,
+            chain=about.chain,
+            hop=about.hop,
+            source=about.source,
+            to=about.to,
+            op=about.op,
+            target=about.target,
+            outcome=about.outcome,
+            reason=reason,
+            flow=about.flow,
+            client=about.client,
+            sensor=self.sensor,
+            extra=extra,
+        )
+
+    def _hop(
+        self, action: Action, view: chains.Stated, session: Session | None, actions: Actions
+    ) -> Hop:
+        facts = action.verdict.facts if action.verdict is not None else ()
+        parent_id = view.parent_id
+        if session is not None and session.actors:
+            actor, login_id = session.actors[-1]
+            parent_id = parent_id or login_id
+            facts += (Fact("impersonation", actor, "proved"),)
+        service, user = view.pairs[-1]
+        return Hop(
+            index=len(view.pairs) - 1,
+            count=len(view.pairs),
+            service=service,
+            user=user,
+            cause=_CAUSES[view.cause],
+            confidence=round(view.confidence, CONFIDENCE_DIGITS),
+            parent_id=parent_id,
+            candidates=tuple(_candidate(path, actions) for path in view.candidates),
+            evidence=evidence_of((*facts, *action.facts)),
+        )
+
+    def _caller(self, action: Action, view: chains.Stated, actions: Actions) -> Endpoint:
+        """Who called: of a service, also the account that it was asked under, if one is decided."""
+        service = self._services.of_client(action.client)
+        user = session_name = ""
+        parent = actions.get(view.parent) if len(view.candidates) == 0 else None
+        if parent is not None:
+            user = view.pairs[-2][1] if len(view.pairs) > 1 else ""
+            session = self._sessions.get(parent.session)
+            session_name = session.name if session is not None else ""
+        return Endpoint(action.client, action.client_port, service, user, session_name)
+
+    def _target(self, action: Action) -> ObjectRef:
+        target = action.call.target
+        name = target.name or self._inventory.name_of(action.server, target.id)
+        return ObjectRef(target.type, target.id, name)
+
+
+def actor_pairs(service: str, session: Session | None) -> Pairs:
+    """Those who impersonate the session's user, first to last."""
+    if session is None or not session.actors:
+        return ()
+    return tuple((service, user) for user, _ in session.actors)
+
+
+def chain_of(identity: str, pairs: Pairs) -> Chain:
+    return Chain(
+        id=identity,
+        path=path_of(pairs),
+        users=tuple(user for _, user in pairs if user),
+        services=tuple(service for service, _ in pairs if service),
+        depth=len(pairs),
+    )
+
+
+def evidence_of(facts: Iterable[Fact]) -> tuple[Evidence, ...]:
+    return tuple(Evidence(*fact) for fact in facts)
+
+
+@lru_cache(maxsize=65536)
+def flow_ref(flow: Flow) -> FlowRef:
+    proto = _PROTOCOLS.get(flow.protocol, str(flow.protocol))
+    return FlowRef(proto, flow.community_id, flow.uid, flow.vlan, flow.tunnel)
+
+
+def client_of(message: Message) -> Client:
+    return _client(message.user_agent, message.forwarded_for)
+
+
+@lru_cache(maxsize=4096)
+def _client(user_agent: str, forwarded_for: str) -> Client:
+    return Client(user_agent, forwarded_for)
+
+
+def _candidate(path: Path, actions: Actions) -> Candidate:
+    """Named by the action at its head: what that person asked for."""
+    head = actions.get(path.head)
+    return Candidate(
+        id=head.id if head is not None else "",
+        user=path.pairs[0][1],
+        path=path_of(path.pairs),
+        confidence=round(path.weight, CONFIDENCE_DIGITS),
+    )
+
+
+def _extra(action: Action) -> dict[str, str]:
+    call = action.call
+    extra = {
+        "request_id": call.request_id,
+        "related": ", ".join(each.name for each in call.related if each.name),
+        "result": action.result.id,
+        "initiated_by": call.initiated_by,
+        "guest_interactive": "true" if call.guest_interactive else "",
+    }
+    return {name: value for name, value in extra.items() if value}

@@ -1,0 +1,143 @@
+"""`hoptap replay`: captures to records. Nothing is shed: where an output is slow, reading waits."""
+
+import logging
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+from decoders.message import Hasher
+from exporters.linefile import Durability, LineFile
+from exporters.ndjson import LINE_START, FileSink, StreamSink
+from exporters.outbox import Sink, SinkError, WhenFull
+from sensor import app
+from sensor.exits import Exit, InputError, OutputError, UsageError
+from sensor.history import Bounds, History
+from sensor.metrics import Metrics
+from sensor.outputs import Outputs
+from sensor.progress import Progress, bytes_text, packet_bytes_in
+from sensor.records import Record, encode_ndjson
+from sensor.settings import Settings
+from sensor.version import version
+
+log = logging.getLogger(__name__)
+
+STDOUT = 1
+DRAIN_S = 600.0  # a replay waits for its outputs; this only ends a wait that is in vain
+QUEUE_RECORDS = 4096
+PCAP_PACKET_BYTES = 16  # a packet's header in a pcap file
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    files: tuple[str, ...]
+    out: str = "-"  # "-": standard output
+    encode: Callable[[Record], bytes] = encode_ndjson
+    history: str = ""  # "": none
+    quiet: bool = False
+
+
+def replay(options: Options, settings: Settings, hasher: Hasher) -> Exit:
+    """Raises HoptapError when the input ends in an error, or an output does not take everything."""
+    _check_files(options.files, settings.capture.workers)
+    metrics = Metrics(version())
+    begun = time.monotonic()
+    sensor = app.assemble(settings, hasher, app.Inputs(files=options.files), metrics)
+    progress = Progress(0 if options.quiet else packet_bytes_in(options.files))
+
+    def report(line: str) -> None:
+        progress.clear()
+        log.warning("%s", line)
+
+    def turn() -> None:
+        if not options.quiet:
+            progress.show(lambda: _read_so_far(sensor), _made(metrics))
+
+    outputs = Outputs(metrics, WhenFull.WAIT, report)
+    failure: InputError | None = None
+    with _stopped_by_signals(sensor.workers.stop) as stopped:
+        try:
+            for sink in _sinks(options, metrics, report):
+                outputs.add(sink, QUEUE_RECORDS)
+            app.drive(sensor, outputs.deliver, turn)
+        except SinkError as error:
+            if not outputs.problem():  # it could not even be opened
+                raise OutputError(str(error)) from None
+        except InputError as error:
+            failure = error
+        finally:
+            outputs.stop(DRAIN_S)
+            progress.clear()
+    outputs.raise_failure()
+    if not options.quiet:
+        log.info("%s", _summary(sensor, metrics, time.monotonic() - begun))
+    if failure is not None:
+        raise failure
+    return Exit.INTERRUPTED if stopped else Exit.OK
+
+
+def _check_files(files: Sequence[str], workers: int) -> None:
+    """Each worker reads all files: what can be read once only cannot be shared."""
+    for name in files:
+        if workers > 1 and (name == "-" or (os.path.exists(name) and not os.path.isfile(name))):
+            raise UsageError(f"{name} can be read once only: use --workers 1")
+
+
+def _sinks(options: Options, metrics: Metrics, report: Callable[[str], None]) -> Iterator[Sink]:
+    if options.out == "-":
+        yield StreamSink(STDOUT, metrics.exports, options.encode)
+    else:
+        yield FileSink(
+            LineFile(
+                Path(options.out),
+                metrics.exports,
+                FileSink.name,
+                line_start=LINE_START,
+                report=report,
+                append=False,
+                durability=Durability(fsync="never"),
+            )
+        )
+    if options.history:
+        yield History(Path(options.history), bounds=Bounds())
+
+
+@contextmanager
+def _stopped_by_signals(stop: Callable[[], None]) -> Iterator[list[int]]:
+    """The first signal ends the reading, the second the process. Gives the signals that came."""
+    came: list[int] = []
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        if came:
+            os._exit(Exit.INTERRUPTED)
+        came.append(number)
+        stop()
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield came
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _read_so_far(sensor: app.Sensor) -> tuple[int, int]:
+    packets = sensor.counted("packets")
+    return packets, sensor.counted("packet_bytes") + packets * PCAP_PACKET_BYTES
+
+
+def _made(metrics: Metrics) -> int:
+    return sum(count for _, count in metrics.records.rows())
+
+
+def _summary(sensor: app.Sensor, metrics: Metrics, elapsed_s: float) -> str:
+    packets, size = sensor.counted("packets"), sensor.counted("packet_bytes")
+    kinds = [f"{count:,} {kind}s" for (kind,), count in metrics.records.rows() if count]
+    return (
+        f"{packets:,} packets, {bytes_text(size)} in {elapsed_s:.2f} s "
+        f"({bytes_text(size / max(elapsed_s, 1e-9))}/s): {', '.join(kinds) or 'no records'}"
+    )

@@ -1,0 +1,55 @@
+"""govmomi's vCenter simulator, built once from Debian's sources, and a pyvmomi client for it."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.lab.namespaces import Namespace
+
+ROOT = Path(__file__).parents[2]
+SOURCE = ROOT / "tests" / "lab" / "vcsim" / "main.go"
+BUILD = ROOT / "build" / "lab"
+GOPATH = Path("/usr/share/gocode")  # where Debian's golang-*-dev packages are
+USER = "administrator@vsphere.local"
+PASSWORD = "Right-Battery-Staple-7"
+BUILD_TIMEOUT_S = 900
+START_TIMEOUT_S = 30
+
+
+def built() -> Path:
+    """The simulator's binary. Skips when Go or govmomi's sources are not installed."""
+    binary = BUILD / "vcsim"
+    if binary.exists() and binary.stat().st_mtime > SOURCE.stat().st_mtime:
+        return binary
+    if not shutil.which("go") or not (GOPATH / "src/github.com/vmware/govmomi").is_dir():
+        pytest.skip("no golang-go, or no golang-github-vmware-govmomi-dev")
+    BUILD.mkdir(parents=True, exist_ok=True)
+    environment = os.environ | {
+        "GO111MODULE": "off",
+        "GOFLAGS": "",
+        "GOPATH": str(GOPATH),
+        "GOCACHE": str(BUILD / "go-cache"),
+        "GOTOOLCHAIN": "local",
+    }
+    subprocess.run(
+        ["go", "build", "-o", str(binary), str(SOURCE)],
+        env=environment,
+        check=True,
+        timeout=BUILD_TIMEOUT_S,
+    )
+    return binary
+
+
+def start(host: Namespace, address: str, *options: str) -> str:
+    """Starts a simulator that takes USER with PASSWORD only; its URL, once it listens."""
+    account = ("-user", USER, "-password", PASSWORD)
+    process = host.start(
+        str(built()), "-address", address, *account, *options, stdout=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    url = process.stdout.readline().strip()
+    assert url.startswith("http"), "the simulator did not start"
+    return url

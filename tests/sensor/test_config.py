@@ -1,0 +1,178 @@
+"""Configuration: every problem names file, line and key; what is accepted has the right type."""
+
+import dataclasses
+import re
+from pathlib import Path
+
+import pytest
+
+from sensor import config
+from sensor.exits import ConfigError
+from sensor.settings import MIB, Settings, check_listen, split_listen
+
+ROOT = Path(__file__).parents[2]
+
+
+def problems(text: str) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        config.parse(text, "hoptap.toml")
+    return list(caught.value.lines)
+
+
+def test_an_empty_file_is_all_defaults() -> None:
+    assert config.parse("", "hoptap.toml") == Settings()
+
+
+def test_values_reach_their_settings() -> None:
+    settings = config.parse(
+        """
+        [capture]
+        interfaces = ["eth0", "eth1"]
+        ports = [443, 902]
+        promiscuous = false
+        [limits]
+        memory_bytes_max = 1_073_741_824
+        [status]
+        listen = "[::1]:9798"
+        [sites]
+        trusted_proxies = ["10.0.0.0/8", "fd00::/8"]
+        """,
+        "hoptap.toml",
+    )
+    assert settings.capture.interfaces == ("eth0", "eth1")
+    assert settings.capture.ports == (443, 902)
+    assert settings.capture.promiscuous is False
+    assert settings.limits.memory_bytes_max == 1024 * MIB
+    assert settings.sites.trusted_proxies == ("10.0.0.0/8", "fd00::/8")
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("[captur]", "hoptap.toml:1: captur: unknown section; did you mean capture?"),
+        ("colour = 1", "hoptap.toml:1: colour: unknown key outside any section"),
+        ("capture = 1", "hoptap.toml:1: capture: must be a section, [capture]"),
+        (
+            "[capture]\n\nworker = 2",
+            "hoptap.toml:3: capture.worker: unknown key; did you mean workers?",
+        ),
+        ("[history]\nenabled = 1", "hoptap.toml:2: history.enabled: must be true or false, not 1"),
+        (
+            "[limits]\nflows_max = '9'",
+            "hoptap.toml:2: limits.flows_max: must be a whole number, not '9'",
+        ),
+        (
+            "[limits]\nflows_max = true",
+            "hoptap.toml:2: limits.flows_max: must be a whole number, not true",
+        ),
+        ("[limits]\nflows_max = 1", "hoptap.toml:2: limits.flows_max: 1 is below 16"),
+        ("[capture]\nworkers = 65", "hoptap.toml:2: capture.workers: 65 is above 64"),
+        (
+            "[capture]\nports = [443, 'x']",
+            "hoptap.toml:2: capture.ports: must be a list of whole numbers, not [443, 'x']",
+        ),
+        ("[capture]\nports = [0]", "hoptap.toml:2: capture.ports: 0 is below 1"),
+        (
+            "[capture]\ninterfaces = ['eth/0']",
+            "hoptap.toml:2: capture.interfaces: 'eth/0' is no interface name",
+        ),
+        (
+            "[capture]\ninterfaces = ['a', 'a']",
+            "hoptap.toml:2: capture.interfaces: names an interface twice",
+        ),
+        (
+            "[output]\nfsync = 'sometimes'",
+            "hoptap.toml:2: output.fsync: 'sometimes' is none of never, interval, always",
+        ),
+        (
+            "[status]\nlisten = '::1:9798'",
+            "hoptap.toml:2: status.listen: '::1:9798': "
+            "an IPv6 address is written in brackets, [::1]:9798",
+        ),
+        (
+            "[sites]\ntrusted_proxies = ['10.0.0.1/8']",
+            "hoptap.toml:2: sites.trusted_proxies: 10.0.0.1/8 has host bits set",
+        ),
+        (
+            "limits.stream_buffer_bytes_max = 536870912",
+            "hoptap.toml:1: limits.stream_buffer_bytes_max: "
+            "is above limits.memory_bytes_max (268435456)",
+        ),
+        ("[history]\npath = 'a\\u0000b'", None),
+        ('[history]\npath = "a\\u0000b"', "hoptap.toml:2: history.path: must not hold a NUL character"),
+    ],
+)
+def test_each_problem_is_one_line_with_file_line_and_key(text: str, line: str | None) -> None:
+    if line is None:  # a literal string keeps its backslash: nothing is wrong
+        assert config.parse(text, "hoptap.toml").history.path == "a\\u0000b"
+    else:
+        assert problems(text) == [line]
+
+
+def test_all_problems_are_found_at_once() -> None:
+    found = problems("[limits]\nflows_max = 1\n[history]\nkeep_days = 0\nkep = 1")
+    assert [line.split(": ")[1] for line in found] == [
+        "limits.flows_max",
+        "history.keep_days",
+        "history.kep",
+    ]
+
+
+def test_a_syntax_error_names_line_and_column() -> None:
+    (line,) = problems("[capture]\nworkers = = 2\n")
+    assert re.fullmatch(r"hoptap\.toml:2:\d+: .+", line)
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    for path, reason in (
+        (tmp_path / "none.toml", "No such file or directory"),
+        (tmp_path, "Is a directory"),
+    ):
+        with pytest.raises(ConfigError) as caught:
+            config.load(path)
+        assert caught.value.lines == (f"{path}: {reason}",)
+    latin = tmp_path / "latin.toml"
+    latin.write_bytes(b"[sensor]\nid = '\xe9'\n")
+    with pytest.raises(ConfigError) as caught:
+        config.load(latin)
+    assert caught.value.lines == (f"{latin}: not UTF-8 at byte 15",)
+
+
+def test_limits_are_those_of_the_core() -> None:
+    header = (ROOT / "sensor/core/bounds.h").read_text()
+    assert re.findall(r"^\s*X\((\w+)\)", header, re.MULTILINE) == [
+        field.name for field in dataclasses.fields(Settings().limits)
+    ]
+
+
+def test_every_default_is_allowed_and_has_a_reason() -> None:
+    for name, section in config.sections().items():
+        for field in dataclasses.fields(section):
+            assert field.metadata["reason"], f"{name}.{field.name}"
+            problem = config.field_problem(section, field.name, field.default)
+            assert problem == "", f"{name}.{field.name}: {problem}"
+
+
+def test_the_example_shows_every_setting_with_its_default() -> None:
+    path = ROOT / "deploy/hoptap.toml"
+    assert config.load(path) == Settings()
+    # Commented keys are as much part of it: uncommented, they are the defaults too.
+    text = re.sub(r"^#(\w+ = )", r"\1", path.read_text(), flags=re.MULTILINE)
+    assert config.parse(text, "hoptap.toml") == Settings()
+    for name, section in config.sections().items():
+        body = re.search(rf"^\[{name}\]\n(.*?)(?=^\[|\Z)", text, re.MULTILINE | re.DOTALL)
+        assert body, name
+        shown = re.findall(r"^(\w+) = ", body[1], re.MULTILINE)
+        assert shown == [field.name for field in dataclasses.fields(section)]
+
+
+@pytest.mark.parametrize(
+    "listen", ["localhost:9798", "127.0.0.1", "127.0.0.1:", ":9798", "127.0.0.1:99999", "[::1]", "x"]
+)
+def test_a_listen_address_is_numeric_with_a_port(listen: str) -> None:
+    assert check_listen(listen) != ""
+
+
+def test_a_listen_address_is_split() -> None:
+    assert split_listen("127.0.0.1:0") == ("127.0.0.1", 0)
+    assert split_listen("[::1]:9798") == ("::1", 9798)
