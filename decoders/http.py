@@ -64,13 +64,16 @@ class Headers:
 
 
 def printable(text: str) -> str:
-    return "".join(each for each in text[:TEXT_CHARS_MAX] if each.isprintable())
+    text = text[:TEXT_CHARS_MAX]
+    return text if text.isprintable() else "".join(filter(str.isprintable, text))
 
 
 def _split_quoted(line: str, separator: str = ";") -> Iterator[str]:
     """Parts between separators that stand outside double quotes."""
-    if line.count('"') % 2 or '"' not in line:  # a lone quote quotes nothing
-        yield from line.split(separator)
+    parts = line.split(separator)
+    # A lone quote quotes nothing; quotes that close within their part hide no separator.
+    if line.count('"') % 2 or all(part.count('"') % 2 == 0 for part in parts):
+        yield from parts
         return
     part: list[str] = []
     quoted = escaped = False

@@ -64,6 +64,7 @@ class Want(IntEnum):
     RESPONSE_BODY = 2
     FAILED_ONLY = 4
     CHANGED_ONLY = 8
+    NEW_OBJECTS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,6 +254,10 @@ class TransactionDecoder(Protocol):
     def rules(self) -> list[Rule]: ...
     def token_headers(self) -> list[str]: ...
     def token_cookies(self) -> list[str]: ...
+    def object_properties(self) -> list[str]:
+        """Properties of managed objects that tell their identity, for Want.NEW_OBJECTS."""
+        ...
+
     def claims(self, transaction: Transaction) -> bool:
         """Is this transaction of my protocol? Cheap; first claim wins."""
         ...

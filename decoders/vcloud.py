@@ -64,6 +64,9 @@ class Vcloud:
     def token_cookies(self) -> list[str]:
         return list(TOKEN_COOKIES)
 
+    def object_properties(self) -> list[str]:
+        return []
+
     def rules(self) -> list[Rule]:
         changing = [
             Rule(_BOTH, method=method, path=path)

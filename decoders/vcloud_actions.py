@@ -97,7 +97,7 @@ def _objects(vcd: RestTransaction, task: VcdTask | None) -> tuple[Target, list[T
     if task:
         made.append(task.owner)
     named = next((each for each in made if target.id and each.id == target.id), None)
-    return named or target, [each for each in made if each.id and each.id != target.id]
+    return named or target, [each for each in made if each.id]
 
 
 def _related(

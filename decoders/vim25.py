@@ -27,8 +27,8 @@ from decoders.soap import SoapTransaction, envelope, fault_name
 from decoders.vim25_actions import EXECUTE_SOAP, action
 from decoders.vim25_files import LEASE
 from decoders.vim25_guest import GUEST_OPERATIONS, guest_call
-from decoders.vim25_inventory import objects_seen, server_seen
-from decoders.vim25_objects import session_key
+from decoders.vim25_inventory import IDENTITY_PROPERTIES, objects_seen, server_seen
+from decoders.vim25_objects import objects_of, session_key
 from decoders.vim25_operations import LISTED, VERBS
 from decoders.vim25_sessions import COOKIE, HEADER, SESSION_OPERATIONS, sessions_seen
 from decoders.vim25_tasks import task_changes
@@ -58,13 +58,6 @@ _INVENTORY_READS = (
     ">parentVApp<",
     ">all>true<",
 )
-_INVENTORY_UPDATES = (
-    ">name</",
-    ">config.uuid<",
-    ">config.instanceUuid<",
-    ">summary.config",
-    ">parentVApp<",
-)
 _LEASE_URL = "deviceUrl"
 _OBJECTS_OF_SESSION = ("CreatePropertyCollector", "CreateContainerView", "CreateListView")
 
@@ -82,6 +75,9 @@ class Vim25:
 
     def token_cookies(self) -> list[str]:
         return [COOKIE]
+
+    def object_properties(self) -> list[str]:
+        return list(IDENTITY_PROPERTIES)
 
     def rules(self) -> list[Rule]:
         return [
@@ -157,12 +153,13 @@ def _meaning(soap: SoapTransaction) -> list[Message]:
 def _read_of_properties(soap: SoapTransaction) -> list[Message]:
     if not soap.succeeded:
         return []
+    objects = objects_of(soap)
     return [
-        *task_changes(soap),
-        *sessions_seen(soap),
-        *objects_seen(soap),
-        *server_seen(soap),
-        *vim25_files.lease_tickets(soap),
+        *task_changes(soap, objects),
+        *sessions_seen(soap, objects),
+        *objects_seen(soap, objects),
+        *server_seen(soap, objects),
+        *vim25_files.lease_tickets(soap, objects),
     ]
 
 
@@ -201,15 +198,17 @@ def _read_rules() -> list[Rule]:
     """A request that names what we look for, or a response that shows the end of a task."""
     rules = [Rule(Want.RESPONSE_BODY, operation="RetrieveServiceContent")]
     once = _BOTH | Want.CHANGED_ONLY
+    news = _BOTH | Want.NEW_OBJECTS
     for name in _OBJECT_READS:
         rules += [
             Rule(_BOTH, operation=name, request_has=(">content<", *_SESSION_READS)),
             Rule(_BOTH, operation=name, request_has=("Task",), response_has=_ENDED),
             Rule(_BOTH, operation=name, request_has=(LEASE,), response_has=(_LEASE_URL,)),
-            Rule(once, operation=name, request_has=_INVENTORY_READS),
+            Rule(once if name == "Fetch" else news, operation=name, request_has=_INVENTORY_READS),
         ]
-    shown = (*_ENDED, *_INVENTORY_UPDATES, _LEASE_URL)
-    rules += [Rule(_BOTH, operation=name, response_has=shown) for name in _FOLLOWING_READS]
+    shown = (*_ENDED, _LEASE_URL)
+    for name in _FOLLOWING_READS:
+        rules += [Rule(_BOTH, operation=name, response_has=shown), Rule(news, operation=name)]
     rules += [Rule(_BOTH, operation=name, response_has=_ENDED) for name in _LISTS]
     return rules
 

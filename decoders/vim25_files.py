@@ -23,7 +23,7 @@ from decoders.message import (
 from decoders.seen import outcome_of, seen_of
 from decoders.soap import SoapTransaction
 from decoders.vim25_call import API
-from decoders.vim25_objects import moref, properties
+from decoders.vim25_objects import Objects, moref
 
 TICKET_COOKIE = "vmware_cgi_ticket"
 LEASE = "HttpNfcLease"
@@ -91,10 +91,10 @@ def _file(place: str, path: str, query: dict[str, str]) -> Iterator[Target]:
         yield Target("VirtualDisk", name=printable(unquote(name)))
 
 
-def lease_tickets(read: SoapTransaction) -> list[Message]:
+def lease_tickets(read: SoapTransaction, objects: Objects) -> list[Message]:
     """Of the `info` of a lease: the URLs of its disks carry the ticket in their path."""
     issued: list[Message] = []
-    for target, found in properties(read):
+    for target, found in objects:
         info = found.get("info", Element())
         if target.type == LEASE:
             secrets = {_ticket_of_url(each.value("url")) for each in info.all("deviceUrl")}

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from decoders.element import Element
 from decoders.message import Message, ObjectSeen, ServerSeen, Target
 from decoders.soap import SoapTransaction
-from decoders.vim25_objects import Properties, is_moref, moref, properties
+from decoders.vim25_objects import Objects, Properties, is_moref, moref
 
 _SERVICES = {"VirtualCenter": "VC", "HostAgent": "ESX"}
 # Where each fact stands, as (property path, path below it); the first that says something counts.
@@ -48,10 +48,19 @@ _PATH: _Places = (
 )
 
 
-def objects_seen(read: SoapTransaction) -> list[Message]:
+# The paths at which a read can say one of these facts, for the core to look at; `summary` and
+# `config` whole change with every statistic, so of them only their stable parts count.
+IDENTITY_PROPERTIES = (
+    *dict.fromkeys(path for path, below in (*_NAME, *_UUID, *_INSTANCE_UUID, *_PATH) if not below),
+    "summary.config",
+    "parentVApp",
+)
+
+
+def objects_seen(read: SoapTransaction, objects: Objects) -> list[Message]:
     """Of every object, tasks apart, whose name, UUID, file or holder the read says."""
     seen: list[Message] = []
-    for target, found in properties(read):
+    for target, found in objects:
         if target.id and target.type != "Task":
             seen += _object(read, target, found)
     return seen
@@ -97,10 +106,10 @@ def _morefs(value: Element) -> list[Target]:
     return [moref(child) for child in value.children if is_moref(child)]
 
 
-def server_seen(read: SoapTransaction) -> list[Message]:
+def server_seen(read: SoapTransaction, objects: Objects) -> list[Message]:
     """ServiceContent.about, by RetrieveServiceContent or by reading the property `content`."""
     about = read.result.at("returnval", "about")
-    for _, found in properties(read):
+    for _, found in objects:
         about = found["content"].at("about") if "content" in found else about
     service = _SERVICES.get(about.value("apiType"), "")
     if not service:

@@ -35,6 +35,7 @@ _PREFIX = re.compile(r"(resgroup-v|group-p|domain-[cs]|ha-folder|[A-Za-z]+)-?[A-
 _SESSION = re.compile(r"session\[([^\]]+)\]")
 
 Properties = dict[str, Element]
+Objects = list[tuple[Target, Properties]]  # what a read returned
 
 
 def type_of_id(identifier: str) -> str:
@@ -71,8 +72,12 @@ def without_session(identifier: str) -> str:
     return _SESSION.sub("session[]", identifier, count=1)
 
 
-def properties(read: SoapTransaction) -> Iterator[tuple[Target, Properties]]:
-    """(object, its properties by path) of Fetch, Retrieve*, WaitForUpdates*, CheckForUpdates."""
+def objects_of(read: SoapTransaction) -> Objects:
+    """Of Fetch, Retrieve*, WaitForUpdates*, CheckForUpdates: objects, their properties by path."""
+    return list(_objects(read))
+
+
+def _objects(read: SoapTransaction) -> Iterator[tuple[Target, Properties]]:
     if read.operation == "Fetch":
         names, values = read.arguments.values("prop"), list(read.result.all("returnval"))
         if names and values:

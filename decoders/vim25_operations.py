@@ -84,9 +84,8 @@ _LISTED: dict[OperationClass, str] = {
     OperationClass.DISK: """
         ExportVm ExportVApp ExportSnapshot HttpNfcLeaseComplete HttpNfcLeaseAbort
         HttpNfcLeasePullFromUrls_Task
-        NfcGetVmFiles NfcPutVmFiles NfcRandomAccessOpenReadonly NfcRandomAccessOpenDisk
-        NfcRandomAccessOpen NfcRandomAccessFileOpen NfcFileManagement NfcSystemManagement
-        NfcGetServerNfcLibVersion
+        NfcGetVmFiles NfcRandomAccessOpenReadonly NfcRandomAccessOpenDisk NfcFileManagement
+        NfcSystemManagement NfcGetServerNfcLibVersion
     """,
     # What takes configuration, which can hold secrets, away with it.
     OperationClass.READ: """

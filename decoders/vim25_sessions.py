@@ -22,7 +22,7 @@ from decoders.message import (
 from decoders.saml import Principal, principal
 from decoders.soap import SoapTransaction
 from decoders.vim25_call import API, call_of, ticket_of
-from decoders.vim25_objects import properties
+from decoders.vim25_objects import Objects
 
 COOKIE = "vmware_soap_session"
 HEADER = "vmware-api-session-id"  # the JSON protocol's, and that of the Automation API
@@ -162,10 +162,10 @@ SESSION_OPERATIONS: dict[str, Callable[[SoapTransaction], list[Message]]] = {
 }
 
 
-def sessions_seen(read: SoapTransaction) -> list[Message]:
+def sessions_seen(read: SoapTransaction, objects: Objects) -> list[Message]:
     """UserSession in reads of currentSession, the reader's own, and of sessionList, everyone's."""
     seen: list[Message] = []
-    for _, found in properties(read):
+    for _, found in objects:
         for name in _SESSION_PROPERTIES:
             for session in _user_sessions(found.get(name, Element())):
                 message = _seen(read, session)

@@ -6,24 +6,24 @@ from collections.abc import Iterator
 from decoders.element import Element
 from decoders.message import Message, Outcome, Target, TaskChanged
 from decoders.soap import SoapTransaction
-from decoders.vim25_objects import Properties, is_moref, moref, properties, type_of_id
+from decoders.vim25_objects import Objects, Properties, is_moref, moref, type_of_id
 
 _ENDED = {"success": Outcome.SUCCESS, "error": Outcome.FAILURE}
 _LISTS = ("ReadNextTasks", "ReadPreviousTasks")  # of a TaskHistoryCollector: an array of TaskInfo
 INFO = "TaskInfo"
 
 
-def task_changes(read: SoapTransaction) -> list[Message]:
+def task_changes(read: SoapTransaction, objects: Objects) -> list[Message]:
     """One message per ended task; several for one task when updates came in several steps."""
-    changes = (_change(read, task, info) for task, info in _infos(read))
+    changes = (_change(read, task, info) for task, info in _infos(read, objects))
     return [change for change in changes if change is not None]
 
 
-def _infos(read: SoapTransaction) -> Iterator[tuple[str, Element]]:
+def _infos(read: SoapTransaction, objects: Objects) -> Iterator[tuple[str, Element]]:
     if read.operation in _LISTS:
         yield from (("", info) for info in read.result.all("returnval"))
         return
-    for target, found in properties(read):
+    for target, found in objects:
         if target.type == "Task" or (not target.type and type_of_id(target.id) == "Task"):
             yield target.id, _joined(found)
         for value in found.values():

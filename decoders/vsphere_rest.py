@@ -49,6 +49,9 @@ class VsphereRest:
     def token_cookies(self) -> list[str]:
         return [SESSION]
 
+    def object_properties(self) -> list[str]:
+        return []
+
     def rules(self) -> list[Rule]:
         paths = ("/rest/*", "/api/session", *(f"/api/{each}/*" for each in sorted(_SEGMENTS)))
         once = Want.RESPONSE_BODY | Want.CHANGED_ONLY

@@ -24,12 +24,12 @@ class _Builder:
 
     def start(self, name: str, attributes: list[str]) -> None:
         element = Element(local_name(name))
-        for key, value in zip(attributes[::2], attributes[1::2], strict=True):
-            prefix, _, local = key.rpartition(":")
+        for at in range(0, len(attributes), 2):
+            prefix, _, local = attributes[at].rpartition(":")
             if local == "type" and prefix:
-                element.xsi_type = local_name(value)
+                element.xsi_type = local_name(attributes[at + 1])
             else:
-                element.attributes[local] = value
+                element.attributes[local] = attributes[at + 1]
         self._elements += 1
         if self._elements > ELEMENTS_MAX:
             raise _TooManyError

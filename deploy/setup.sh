@@ -119,7 +119,7 @@ fi
 
 extras=""
 [ "$purpose" = demo ] || extras="[dev]"
-pip=("$venv/bin/python" -m pip --disable-pip-version-check --quiet)
+pip=("$venv/bin/python" -m pip --disable-pip-version-check -qq)
 # The backend is installed once, so that a rebuild of the core needs no network.
 "$venv/bin/python" - <<'PYTHON' || "${pip[@]}" install "setuptools==80.9.0" wheel
 import importlib.metadata, sys

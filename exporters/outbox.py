@@ -17,6 +17,7 @@ from sensor.metrics import ExportCounts
 from sensor.records import Record
 
 BATCH_RECORDS = 512
+LINGER_S = 0.05  # how long a record waits for others to be written with
 RETRY_FIRST_S = 0.5
 RETRY_LONGEST_S = 30.0
 
@@ -127,11 +128,14 @@ class Outbox:
                 self._changed.wait()
 
     def _accept(self, records: Sequence[Record]) -> None:
+        was_empty = not self._queue
         self._queue.extend(records)
         self._held += len(records)
-        self._changed.notify_all()
+        if was_empty or self._is_batch():
+            self._changed.notify_all()
 
     def _run(self) -> None:
+        tick_at = time.monotonic() + self._tick_s
         while True:
             batch, reopen, stopping = self._take()
             if reopen:
@@ -140,20 +144,30 @@ class Outbox:
                 self._deliver(batch)
             elif stopping:
                 break
-            else:
+            if time.monotonic() >= tick_at:
+                tick_at = time.monotonic() + self._tick_s
                 self._attempt(self.sink.tick)
         self.failed = self.failed or self._attempt(self.sink.close)
 
     def _take(self) -> tuple[list[Record], bool, bool]:
         """The next batch, whether to reopen first, and whether to stop when the batch is empty."""
         with self._changed:
-            if not (self._queue or self._reopen or self._stop_by is not None):
+            if not (self._queue or self._is_called()):
                 self._changed.wait(self._tick_s)
+            if self._queue:
+                # Waking for every record would cost the capture's thread more than the record.
+                self._changed.wait_for(lambda: self._is_batch() or self._is_called(), LINGER_S)
             batch = list(islice(self._queue, BATCH_RECORDS))
             for _ in batch:
                 self._queue.popleft()
             reopen, self._reopen = self._reopen, False
             return batch, reopen, self._stop_by is not None
+
+    def _is_batch(self) -> bool:
+        return len(self._queue) >= min(BATCH_RECORDS, self._records_max)
+
+    def _is_called(self) -> bool:
+        return self._reopen or self._stop_by is not None
 
     def _deliver(self, batch: list[Record]) -> None:
         """Write a batch whole, however often it takes; give up only when told to stop."""

@@ -38,6 +38,7 @@ from sensor.records import Record, SensorRef, new_id
 from sensor.services import Services
 from sensor.sessions import Session, Sessions
 
+SECOND = 10**9
 UNNAMED_MAX = 256  # actions of an unknown session that are amended once it is named
 CLAIMS_MAX = 65536  # flows with a PROXY header
 
@@ -81,6 +82,7 @@ class Analysis:
         self._claims: OrderedDict[Flow, tuple[str, int]] = OrderedDict()  # PROXY headers
         self._unnamed: OrderedDict[int, list[int]] = OrderedDict()  # session -> its actions
         self._claims_shed = 0
+        self._age_ns = 0  # when idle sessions are looked for next
         self._handlers: dict[type[Message], Callable[[Any, Sighting], list[Record]]] = {
             Call: self._call,
             Login: self._logins.login,
@@ -95,7 +97,8 @@ class Analysis:
 
     def message(self, flow: Flow, message: Message, visibility: str = "clear") -> list[Record]:
         at = self._sighting(flow, message, visibility)
-        return self._handlers[type(message)](message, at) + self._said()
+        records = self._handlers[type(message)](message, at)
+        return records + self._said() if self._correlator.has_news else records
 
     def gap(self, flow: Flow, direction: int, size_bytes: int, time_ns: int) -> list[Record]:
         """Bytes of a flow were missed."""
@@ -119,10 +122,14 @@ class Analysis:
     def advance(self, watermark_ns: int) -> list[Record]:
         """Packet time has come this far: what waited for it is decided."""
         self._correlator.advance(watermark_ns)
-        self.sessions.age(watermark_ns)
+        if watermark_ns >= self._age_ns:
+            self._age_ns = watermark_ns + SECOND
+            self.sessions.age(watermark_ns)
         records = self._logins.due(watermark_ns)
-        records += [self._recorder.gap(gap) for gap in self._gaps.over(watermark_ns)]
-        records += self._said()
+        if len(self._gaps):
+            records += [self._recorder.gap(gap) for gap in self._gaps.over(watermark_ns)]
+        if self._correlator.has_news:
+            records += self._said()
         return records
 
     def finish(self) -> list[Record]:
@@ -167,6 +174,7 @@ class Analysis:
             if claimed:
                 ip, port = claimed, 0
                 facts = (Fact("forwarded_for", flow.client_ip, "claimed"),)
+        self.services.client_since(ip, message.time_ns)
         return Sighting(flow, ip, port, visibility, facts)
 
     def _call(self, call: Call, at: Sighting) -> list[Record]:
@@ -178,6 +186,8 @@ class Analysis:
             return []
         self.services.observe(call, flow.server_ip, flow.server_port, at.client_ip)
         session = self.sessions.of_token(call.token, call.end_ns, at.client_ip)
+        if session is not None and call.outcome is Outcome.SUCCESS:
+            self.sessions.taken(session)
         action = self._action(call, at, session)
         self._legs.keep(flow, call, action.seq)
         learn_from_call(self.inventory, action)
@@ -210,6 +220,7 @@ class Analysis:
             facts=at.facts,
             objects=objects_of(call.target, call.related),
             names=names_of(call.target, call.related),
+            target=call.target,
             outcome=Outcome.UNKNOWN if ends_later else call.outcome,
             fault=call.fault,
             final=not ends_later,

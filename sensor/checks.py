@@ -13,15 +13,15 @@ from enum import StrEnum
 from pathlib import Path
 
 from exporters.outbox import SinkError
-from sensor import hashing, history
+from sensor import hashing, history, interfaces
 from sensor.exits import HoptapError
+from sensor.interfaces import link_of
 from sensor.privileges import CAP_NET_RAW, has_capability
 from sensor.progress import bytes_text
 from sensor.settings import MIB, Settings, split_listen
 
 _FREE_LOW_BYTES = 512 * MIB
 _STA_UNSYNC = 0x40  # linux/timex.h
-_ETHERNET = 1  # linux/if_arp.h ARPHRD_ETHER
 
 
 class Level(StrEnum):
@@ -51,30 +51,17 @@ def findings(settings: Settings) -> Iterator[Finding]:
 
 
 def _interfaces(settings: Settings) -> Iterator[Finding]:
-    present = {path.name: path for path in Path("/sys/class/net").iterdir() if path.is_dir()}
     wanted = settings.capture.interfaces
     if not wanted:
-        names = ", ".join(sorted(present))
-        yield Finding(Level.NOTE, "interfaces", f"none configured; this machine has {names}")
+        present = ", ".join(interfaces.names())
+        yield Finding(Level.NOTE, "interfaces", f"none configured; this machine has {present}")
     for name in wanted:
-        if name in present:
-            yield _interface(name, present[name])
+        subject, link, trouble = f"interface {name}", link_of(name), interfaces.trouble(name)
+        if link is None or trouble:
+            yield Finding(Level.PROBLEM, subject, trouble.removeprefix(f"{subject} "))
         else:
-            yield Finding(Level.PROBLEM, f"interface {name}", "there is no such interface")
-
-
-def _interface(name: str, path: Path) -> Finding:
-    subject = f"interface {name}"
-    state, mtu, kind = (_read(path / each) for each in ("operstate", "mtu", "type"))
-    flags = int(_read(path / "flags") or "0", 16)
-    if not flags & 1:  # IFF_UP
-        return Finding(Level.PROBLEM, subject, f"is down; ip link set {name} up")
-    text = f"{state}, MTU {mtu}"
-    if state == "down":
-        return Finding(Level.PROBLEM, subject, f"{text}: no carrier, nothing is plugged in")
-    if kind != str(_ETHERNET) and name != "lo":
-        text += f", link type {kind} (not Ethernet)"
-    return Finding(Level.OK, subject, text)
+            kind = "" if link.ethernet else ", no Ethernet"
+            yield Finding(Level.OK, subject, f"up, MTU {link.mtu}{kind}")
 
 
 def _rights() -> Finding:
@@ -228,6 +215,6 @@ def _libraries() -> Finding:
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text(encoding="ascii").strip()
+        return path.read_text(encoding="utf-8").strip()
     except OSError:
         return ""

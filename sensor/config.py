@@ -193,7 +193,7 @@ def _line_of(text: str, section: str, key: str) -> int:
         header = re.match(r"\s*\[\s*[\"']?([\w.-]+?)[\"']?\s*\]", line)
         if header:
             within = header[1]
-            if not key and within == section:
+            if within == f"{section}.{key}".rstrip("."):
                 return number
             continue
         wanted = key if within == section else f"{section}.{key}".rstrip(".") if not within else ""

@@ -35,10 +35,9 @@ def show(width: int | None) -> Exit:
 def _lines(records: Sequence[Record], packets: int, width: int | None) -> Iterator[str]:
     bodies = _latest(records)
     groups: dict[str, list[Body]] = {}
-    for body in bodies:
-        if body["kind"] == "action":
-            groups.setdefault(person_of(body), []).append(body)
-    yield f"{packets:,} packets, {len(bodies)} records, {len(groups)} persons and services"
+    for body in _effects(bodies):
+        groups.setdefault(person_of(body), []).append(body)
+    yield f"{packets:,} packets gave {len(bodies)} records; the last effect of each action:"
     for person in sorted(groups, key=lambda name: (name == UNDECIDED, name)):
         yield ""
         yield person
@@ -58,7 +57,16 @@ def person_of(body: Body) -> str:
     return f"{users[0] or '?'} at {services[0] if services else '?'}"
 
 
+def _effects(bodies: Sequence[Body]) -> Iterator[Body]:
+    """Actions that caused no further action: the lower ends of the chains."""
+    causes = {body.get("hop", {}).get("parent_id") for body in bodies}
+    for body in bodies:
+        # A chain record is an action amended; both are called by the id of the action.
+        if body["kind"] in ("action", "chain") and body["chain"]["id"] not in causes:
+            yield body
+
+
 def _latest(records: Sequence[Record]) -> list[Body]:
-    """Without the records that another one amends."""
-    amended = {record.amends for record in records if record.amends}
-    return [as_dict(record) for record in records if record.id not in amended]
+    """In order of time; of a record that was amended, the last word."""
+    last = {record.amends or record.id: record for record in records}
+    return [as_dict(record) for record in sorted(last.values(), key=lambda record: record.ts)]

@@ -175,7 +175,7 @@ class Query:
 
 
 def find(path: Path, query: Query) -> list[dict[str, Any]]:
-    """The newest `limit` records that speak of a name, oldest first; amended ones are left out.
+    """The newest `limit` records that speak of a name, oldest first; amended ones as last said.
 
     A name with *, ? or [ is a glob; else names equal to it count, and when there are none, names
     that hold it. Case does not matter. Raises HistoryError.
@@ -192,7 +192,8 @@ def _found(database: sqlite3.Connection, query: Query) -> Iterator[dict[str, Any
         f"""SELECT body FROM record WHERE number IN (
             SELECT found.number FROM mention JOIN record AS found ON found.number = mention.record
             WHERE mention.name IN ({marks}) AND found.ts BETWEEN ? AND ?
-            AND NOT EXISTS (SELECT 1 FROM record AS later WHERE later.amends = found.id)
+            AND NOT EXISTS (SELECT 1 FROM record AS later WHERE later.amends = found.id
+                OR (later.amends = found.amends AND later.number > found.number))
             GROUP BY found.number ORDER BY found.ts DESC, found.number DESC LIMIT ?)
         ORDER BY ts, number""",
         (*names, query.since_ns or 0, query.until_ns or (1 << 63) - 1, query.limit),

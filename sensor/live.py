@@ -4,7 +4,7 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
@@ -14,6 +14,7 @@ from exporters.outbox import Sink, SinkError, WhenFull
 from sensor import app, hashing, privileges
 from sensor.exits import Exit, OutputError
 from sensor.history import Bounds, History
+from sensor.interfaces import trouble
 from sensor.metrics import Metrics
 from sensor.notify import notify, watchdog_s
 from sensor.outputs import Outputs
@@ -44,7 +45,7 @@ def run(settings: Settings, duration_s: float | None) -> Exit:
         privileges.become(user)  # the rings are open: nothing needs root from here on
     health = Health()
     outputs = Outputs(metrics, WhenFull.SHED, lambda line: log.error("%s", line))
-    health.watches += [outputs.problem, *map(_link_watch, inputs.interfaces)]
+    health.watches += [outputs.problem, *(partial(trouble, name) for name in inputs.interfaces)]
     server = None
     try:
         _open_sinks(settings, metrics, outputs)
@@ -55,6 +56,7 @@ def run(settings: Settings, duration_s: float | None) -> Exit:
         outputs.stop(DRAIN_S)
         if server is not None:
             server.close()
+        log.info("%s", _farewell(sensor, metrics))
     outputs.raise_failure()
     return Exit.OK
 
@@ -146,20 +148,6 @@ def _records_sink(settings: Settings, metrics: Metrics) -> Sink:
     )
 
 
-def _link_watch(interface: str) -> Callable[[], str]:
-    """Says when an interface is gone or has no carrier: then the sensor is blind there."""
-    state = Path("/sys/class/net", interface, "operstate")
-
-    def watch() -> str:
-        try:
-            text = state.read_text(encoding="ascii").strip()
-        except OSError:
-            return f"interface {interface} is gone"
-        return f"interface {interface} is {text}" if "down" in text else ""
-
-    return watch
-
-
 def _greeting(settings: Settings) -> str:
     parts = [f"capturing on {', '.join(settings.capture.interfaces)}"]
     if settings.output.ndjson != "-":
@@ -167,3 +155,10 @@ def _greeting(settings: Settings) -> str:
     if settings.status.listen:
         parts.append(f"status at http://{settings.status.listen}")
     return "; ".join(parts)
+
+
+def _farewell(sensor: app.Sensor, metrics: Metrics) -> str:
+    stats = [each for source in sensor.workers.sources for each in source.source_stats()]
+    received, dropped = (sum(each[name] for each in stats) for name in ("received", "dropped"))
+    made = sum(count for _, count in metrics.records.rows())
+    return f"stopped after {received:,} packets ({dropped:,} dropped), {made:,} records"

@@ -16,7 +16,7 @@ _PR_SET_NO_NEW_PRIVS = 38
 
 def has_capability(number: int) -> bool:
     """Is this capability effective? Numbers are those of linux/capability.h."""
-    for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
+    for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
         name, _, value = line.partition(":")
         if name == "CapEff":
             return bool(int(value, 16) >> number & 1)

@@ -37,7 +37,7 @@ class Progress:
         self._drawn = now
         packets, size = read()
         line = self._line(packets, size, records, now - self._begun)
-        columns = os.get_terminal_size(self._out.fileno()).columns
+        columns = os.get_terminal_size(self._out.fileno()).columns or 80  # 0: not known
         self._out.write("\r\033[K" + line[: max(0, columns - 1)])
         self._out.flush()
         self._on_screen = True

@@ -158,18 +158,18 @@ class Recorder:
         self, action: Action, view: chains.Stated, session: Session | None, actions: Actions
     ) -> Hop:
         facts = action.verdict.facts if action.verdict is not None else ()
-        parent_id = view.parent_id
+        cause, parent_id = view.cause, view.parent_id
         if session is not None and session.actors:
-            actor, login_id = session.actors[-1]
-            parent_id = parent_id or login_id
-            facts += (Fact("impersonation", actor, "proved"),)
+            facts += (Fact("impersonation", session.actors[-1][0], "proved"),)
+            if cause is Cause.NONE:  # the impersonation is the action one level up
+                cause, parent_id = Cause.EXPLICIT, session.login_id
         service, user = view.pairs[-1]
         return Hop(
             index=len(view.pairs) - 1,
             count=len(view.pairs),
             service=service,
             user=user,
-            cause=_CAUSES[view.cause],
+            cause=_CAUSES[cause],
             confidence=round(view.confidence, CONFIDENCE_DIGITS),
             parent_id=parent_id,
             candidates=tuple(_candidate(path, actions) for path in view.candidates),

@@ -57,7 +57,7 @@ def replay(options: Options, settings: Settings, hasher: Hasher) -> Exit:
         if not options.quiet:
             progress.show(lambda: _read_so_far(sensor), _made(metrics))
 
-    outputs = Outputs(metrics, WhenFull.WAIT, report)
+    outputs = Outputs(metrics, WhenFull.WAIT, lambda line: None)  # raise_failure says it
     failure: InputError | None = None
     with _stopped_by_signals(sensor.workers.stop) as stopped:
         try:

@@ -3,6 +3,7 @@
 Works on records in their wire form, as the history and the NDJSON hold them.
 """
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,20 +14,26 @@ from sensor.table import Column, lines_of, printable
 Body = dict[str, Any]
 
 INDENT = "    "
+_UUID = re.compile(r"([0-9a-f]{8})-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 WIDE = 200  # columns where there is no terminal
 
 COLUMNS = (
     Column("TIME"),
-    Column("CHAIN", shrinks=True, breaks=":"),
-    Column("OPERATION", shrinks=True, breaks=" _"),
-    Column("TARGET", shrinks=True, breaks=" -_/"),
-    Column("OUTCOME", shrinks=True, breaks=" :"),
+    Column("CHAIN", shrinks=2, breaks=":"),
+    Column("OPERATION", shrinks=1, breaks=" _"),
+    Column("TARGET", shrinks=1, breaks=" -_/"),
+    Column("OUTCOME", shrinks=1, breaks=" :"),
     Column("BASIS"),
 )
 
 
-def row(body: Body) -> tuple[str, ...]:
-    """Cells of COLUMNS."""
+def row(body: Body, *, short: bool) -> tuple[str, ...]:
+    """Cells of COLUMNS; `short` cuts UUIDs to what tells them apart, for a terminal."""
+    cells = _cells(body)
+    return tuple(_UUID.sub("\\1…", cell) for cell in cells) if short else cells
+
+
+def _cells(body: Body) -> tuple[str, ...]:
     return (
         when.show(body["ts"]),
         chain_text(body),
@@ -48,10 +55,14 @@ def chain_text(body: Body) -> str:
 
 
 def operation_text(body: Body) -> str:
-    name = body.get("op", {}).get("name")
-    if name:
-        return str(name)
-    return str(body.get("reason") or body["kind"])
+    """What was done; of an alert what it is about, of a gap how much is missing."""
+    name = str(body.get("op", {}).get("name", ""))
+    match body["kind"]:
+        case "alert":
+            return f"alert {body.get('reason', '')} {name}".rstrip()
+        case "gap":
+            return f"gap of {body.get('gap_bytes', 0)} bytes"
+    return name or str(body["kind"])
 
 
 def target_text(body: Body) -> str:
@@ -94,10 +105,13 @@ class RowWriter:
         rest = (width or WIDE) - sum(fixed) - 2 * (len(fixed) - 1)
         self._widths = [each or max(24, rest) for each in fixed]
         self._begun = False
+        self._short = width is not None
 
     def __call__(self, record: Record) -> bytes:
         body = as_dict(record)
-        lines = list(lines_of(COLUMNS, self._widths, [*map(printable, row(body))]))
+        lines = list(
+            lines_of(COLUMNS, self._widths, [*map(printable, row(body, short=self._short))])
+        )
         lines += [INDENT + printable(line) for line in candidate_lines(body)]
         if not self._begun:
             self._begun = True

@@ -28,7 +28,7 @@ class SessionRecorder:
         self, login: Login, at: Sighting, session: Session | None, identity: str
     ) -> Record:
         """A chain of its own. One by impersonation is the last hop of its actors' chain."""
-        user = session.user if session is not None else login.user or login.claimed
+        user = session.user if session is not None else self._sought(login)
         pairs, parent_id = self._pairs(at, session, user), ""
         facts = _login_facts(login)
         origin = self._sessions.get(session.derived_from) if session is not None else None
@@ -55,6 +55,11 @@ class SessionRecorder:
             return record
         named = ObjectRef("Session", logout.sessions[0], ended[0].user if ended else "")
         return replace(record, target=named)
+
+    def _sought(self, login: Login) -> str:
+        """Whose identity a refused login was to get."""
+        lender = self._sessions.lender(login.ticket)
+        return login.user or login.claimed or (lender.user if lender is not None else "")
 
     def _pairs(self, at: Sighting, session: Session | None, user: str) -> Pairs:
         service = self._services.of_server(at.flow.server_ip, at.flow.server_port)

@@ -133,6 +133,11 @@ class Sessions:
         known = self._tickets.get(ticket)
         return known.redeemed if known is not None else 0
 
+    def lender(self, ticket: str) -> Session | None:
+        """The session that asked for this ticket."""
+        known = self._tickets.get(ticket)
+        return self._sessions.get(known.session) if known is not None else None
+
     def issue(self, message: TicketIssued) -> None:
         session = self.of_token(message.token, message.end_ns)
         self._tickets[message.ticket] = Ticket(session.id if session else 0, message.kind)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from decoders import proxyproto
-from decoders.message import DecodeError, Direction, Message, Transaction, TransactionDecoder
+from decoders.message import DecodeError, Message, Transaction, TransactionDecoder
 from sensor import _core
 from sensor.flows import Flow
 from sensor.records import Record
@@ -46,6 +46,8 @@ def interest_of(
             interest.token_header(name)
         for name in decoder.token_cookies():
             interest.token_cookie(name)
+        for name in decoder.object_properties():
+            interest.object_property(name)
     for protocol, port in ports:
         interest.port(protocol, port)
     return interest
@@ -120,9 +122,9 @@ class Streams:
         except DecodeError:
             self.decode_errors["proxyproto"] += 1
             return
-        if header is not None and event.direction == Direction.TO_SERVER:
+        if header.client_address:
             self._meaning.proxy_header(
-                event.flow, header.client_ip, header.client_port, event.time_ns
+                event.flow, header.client_address, header.client_port, event.time_ns
             )
 
     def _contained(self, name: str, error: Exception) -> None:

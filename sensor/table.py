@@ -10,10 +10,13 @@ NARROWEST = 10  # a column that must shrink keeps this
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """`shrinks`: gives way on a narrow terminal; its cells then wrap after one of `breaks`."""
+    """`shrinks`: gives way on a narrow terminal (0: never; 2: keeps twice the width of a 1).
+
+    Its cells then wrap after one of `breaks`.
+    """
 
     title: str
-    shrinks: bool = False
+    shrinks: int = 0
     breaks: str = " "
     right: bool = False
 
@@ -39,10 +42,10 @@ def fit(columns: Sequence[Column], rows: Iterable[Sequence[str]], width: int | N
     excess = sum(widths) + len(GAP) * (len(widths) - 1) - width
     giving = [at for at, column in enumerate(columns) if column.shrinks]
     for _ in range(excess):
-        widest = max(giving, key=lambda at: widths[at], default=None)
-        if widest is None or widths[widest] <= NARROWEST:
+        giving = [at for at in giving if widths[at] > NARROWEST]
+        if not giving:
             break
-        widths[widest] -= 1
+        widths[max(giving, key=lambda at: widths[at] / columns[at].shrinks)] -= 1
     return widths
 
 

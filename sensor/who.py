@@ -37,7 +37,7 @@ def who(path: Path, query: Query, *, as_json: bool, width: int | None) -> Exit:
 def report(found: Iterable[Body], width: int | None) -> Iterator[str]:
     """A table; under an ambiguous row, every chain that is possible."""
     bodies = list(found)
-    rows = [tuple(map(printable, row(body))) for body in bodies]
+    rows = [tuple(map(printable, row(body, short=width is not None))) for body in bodies]
     widths = fit(COLUMNS, rows, width)
     zone = when.zone(bodies[0]["ts"]) if bodies else "UTC"
     titles = [column.title for column in COLUMNS]

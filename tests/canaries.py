@@ -212,12 +212,14 @@ def rest_messages(
 ) -> tuple[bytes, bytes]:
     method, target, sent_headers, sent, status, headers, received = case
     what = f"{method} {target.partition('?')[0]}"
-    password = canaries.new(f"{what} Basic password")
-    basic = base64.b64encode(f"{USER}:{password}".encode()).decode()
-    canaries.secrets[basic] = f"{what} Basic credentials"
 
     def fill(text: str) -> str:
-        return canaries.fill(text.replace("{BASIC}", basic), what)
+        if "{BASIC}" in text:
+            account = f"{USER}:{canaries.new(f'{what} Basic password')}"
+            basic = base64.b64encode(account.encode()).decode()
+            canaries.secrets[basic] = f"{what} Basic credentials"
+            text = text.replace("{BASIC}", basic)
+        return canaries.fill(text, what)
 
     return (
         request(method, fill(target), [*map(fill, sent_headers), *_JSON], fill(sent).encode()),

@@ -82,8 +82,9 @@ def _describe(record: Record, times: bool) -> str:
     parts = [
         record["kind"],
         record.get("op", {}).get("name", ""),
-        record.get("from", {}).get("user", ""),
         record.get("from", {}).get("ip", ""),
+        record.get("to", {}).get("ip", ""),
+        record.get("to", {}).get("user", ""),
         record.get("target", {}).get("id", ""),
         str(record["ts"]) if times else "",
     ]

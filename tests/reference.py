@@ -48,7 +48,8 @@ _METHODS = (
     b"CONNECT ",
     b"TRACE ",
 )
-_FIN, _SYN, _RST = 1, 2, 4
+_SYN, _ACK = 0x02, 0x10
+_LINK_ETHERNET = 1
 
 
 @dataclass
@@ -158,7 +159,7 @@ def _flows(pcap_path: str) -> list[_Flow]:
         ends = ((source, source_port), (destination, destination_port))
         key = frozenset(ends)
         flow = open_flows.get(key)
-        opening = flags & _SYN and not flags & 0x10
+        opening = flags & _SYN and not flags & _ACK
         if flow is None or (opening and flow.serial != sequence):
             flow = _new_flow(ends, vlan, flags, sequence)
             open_flows[key] = flow
@@ -177,7 +178,7 @@ def _new_flow(
     ends: tuple[tuple[str, int], tuple[str, int]], vlan: int, flags: int, sequence: int
 ) -> _Flow:
     source, destination = ends
-    from_client = not flags & 0x10 if flags & _SYN else source[1] >= destination[1]
+    from_client = not flags & _ACK if flags & _SYN else source[1] >= destination[1]
     client, server = (source, destination) if from_client else (destination, source)
     return _Flow(client, server, vlan, sequence if flags & _SYN else -1)
 
@@ -192,7 +193,8 @@ def _segments(pcap_path: str) -> Iterator[tuple[int, int, str, str, bytes]]:
         else:
             time_ns = meta.sec * 1_000_000_000 + meta.usec * (1 if nano else 1000)
         vlan, at, kind = -1, 0, 0x0800
-        if getattr(meta, "linktype", None) or reader.linktype == 1:
+        link = getattr(meta, "linktype", None) or reader.linktype
+        if link == _LINK_ETHERNET:
             kind, at = struct.unpack_from("!H", frame, 12)[0], 14
             while kind in (0x8100, 0x88A8):
                 vlan = struct.unpack_from("!H", frame, at)[0] & 0xFFF
@@ -206,6 +208,7 @@ def _segments(pcap_path: str) -> Iterator[tuple[int, int, str, str, bytes]]:
         elif kind == 0x86DD and frame[at + 6] == 6:
             end = at + 40 + struct.unpack_from("!H", frame, at + 4)[0]
             yield time_ns, vlan, *_addresses(frame[at + 8 : at + 40]), frame[at + 40 : end]
+    reader.close()
 
 
 def _addresses(pair: bytes) -> tuple[str, str]:
@@ -320,8 +323,16 @@ def _read_body(stream: _Stream, message: _Message, at: int, is_response: bool) -
         at += len(message.body)
     encoding = message.header(b"content-encoding").lower()
     if encoding in ("gzip", "x-gzip", "deflate"):
-        message.body = zlib.decompressobj(47).decompress(message.body)
+        message.body = _unpacked(message.body)
     return at
+
+
+def _unpacked(body: bytes) -> bytes:
+    """gzip, zlib, or the bare deflate that some send in its name."""
+    try:
+        return zlib.decompressobj(47).decompress(body)
+    except zlib.error:
+        return zlib.decompressobj(-15).decompress(body)
 
 
 def _read_chunks(stream: _Stream, message: _Message, at: int) -> int:

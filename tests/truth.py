@@ -19,8 +19,8 @@ Body = dict[str, Any]  # a record as NDJSON has it
 CERTAIN = 0.95
 # A client notes the time before it sends; the same machine wrote both times.
 BEFORE_NS, AFTER_NS = 2_000_000, 500_000_000
-_READS = ("Fetch", "Retrieve", "WaitFor", "CreateFilter", "CreatePropertyCollector", "CreateContainer")
-_NO_CHANGES = (*_READS, "DestroyView", "Login", "Logout", "CurrentTime")
+_READS = ("Fetch", "Retrieve", "WaitFor", "CurrentTime", "CreateFilter", "CreateProperty")
+_NO_CHANGES = (*_READS, "CreateContainerView", "DestroyView", "Login", "Logout")
 SERVICE_USER, HOST_USER = "vCloudService", "vpxuser"
 
 
@@ -70,9 +70,11 @@ def facts(truth: Body) -> Iterator[Fact]:
         elif chain["method"] != "GET" and not chain["path"].startswith("/api/session"):
             yield _fact("VCD", chain, _cloud_operation(chain), head)
         below = f"{head}:VC:{SERVICE_USER}"
-        yield from (_fact("VC", call, call["method"], below) for call in _changes(chain["vcenter_calls"]))
+        for call in _changes(chain["vcenter_calls"]):
+            yield _fact("VC", call, call["method"], below)
         below += f":ESX:{HOST_USER}"
-        yield from (_fact("ESX", call, call["method"], below) for call in _changes(chain["esx_calls"]))
+        for call in _changes(chain["esx_calls"]):
+            yield _fact("ESX", call, call["method"], below)
     yield from _direct(truth)
 
 
@@ -140,7 +142,7 @@ def _by_flow(records: Iterable[Body]) -> dict[tuple[tuple[str, str], str], list[
 
 
 def _next(found: list[Body], time_ns: int) -> Body | None:
-    """The first record from that time on; each stands for one call only, calls of a flow in order."""
+    """The first record from that time on; each stands for one call, those of a flow in order."""
     for record in found:
         if -BEFORE_NS <= record["ts"] - time_ns <= AFTER_NS:
             found.remove(record)

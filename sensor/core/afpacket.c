@@ -6,8 +6,8 @@
  *
  * No packet slips in unfiltered: the socket is made for no protocol, so it receives nothing before
  * bind(); and from bind() until it has joined its fanout group a filter that drops everything is
- * attached, which the real one then replaces in one step. (libpcap, set_kernel_filter(), has to drain
- * its socket as well, since there packets may have come before the filter.) */
+ * attached, which the real one then replaces in one step. (libpcap, set_kernel_filter(), has to
+ * drain its socket as well, since there packets may have come before the filter.) */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <linux/if_ether.h>
@@ -415,7 +415,7 @@ static bool listen_to(struct afpacket *capture, int interface, bool promiscuous,
  * the kernel puts IPv4 datagrams together first. Suricata asks for the same ("defrag: yes"). */
 static bool join_fanout(struct afpacket *capture, uint16_t group, char *error)
 {
-    int fanout = group | (PACKET_FANOUT_HASH | PACKET_FANOUT_FLAG_DEFRAG) << 16;
+    uint32_t fanout = group | (uint32_t)(PACKET_FANOUT_HASH | PACKET_FANOUT_FLAG_DEFRAG) << 16;
 
     if (!group ||
         setsockopt(capture->fd, SOL_PACKET, PACKET_FANOUT, &fanout, sizeof fanout) == 0)

@@ -11,6 +11,7 @@ enum {
      * inner stream may be this many times the limit, and no more. */
     INNER_EXPANSION_MAX = 4,
     ZLIB_HEAD_BYTES = 2,
+    EXPECTED_BYTES_MAX = 64 * 1024, /* a peer's word alone takes no more memory */
 };
 
 struct inflater {
@@ -84,6 +85,14 @@ void body_open(struct body *body, const struct codings *codings, uint64_t limit_
         body->inflater[i] = inflater;
         body->stages++;
     }
+}
+
+void body_expect(struct body *body, uint64_t bytes)
+{
+    if (body->stages || body->stopped || !bytes)
+        return;
+    uint32_t room = bytes < EXPECTED_BYTES_MAX ? (uint32_t)bytes : EXPECTED_BYTES_MAX;
+    kept_expect(&body->kept, body->budget, room < body->limit_bytes ? room : body->limit_bytes);
 }
 
 static void keep(struct body *body, const uint8_t *data, uint32_t bytes)

@@ -34,6 +34,8 @@ struct body {
 
 void body_open(struct body *body, const struct codings *codings, uint64_t limit_bytes,
                struct budget *budget, struct counters *counters);
+/* How long the content is said to be, 0 for unknown: room made at once is not copied as it grows. */
+void body_expect(struct body *body, uint64_t bytes);
 void body_append(struct body *body, const uint8_t *data, uint32_t bytes);
 /* Bytes are missing here: what follows is not part of what is kept. */
 void body_gap(struct body *body);

@@ -23,20 +23,26 @@ const struct held_segment *held_first(const struct stream *stream)
     return queue && queue->count ? queue->segment[queue->first] : NULL;
 }
 
-static uint32_t end_of(const struct held_segment *held)
+struct segment held_as_segment(const struct held_segment *held)
 {
-    return held->sequence + held->wire_bytes;
+    return (struct segment){.data = held->data,
+                            .sequence = held->sequence,
+                            .bytes = held->bytes,
+                            .wire_bytes = held->wire_bytes,
+                            .acknowledgement = held->acknowledgement,
+                            .acknowledges = held->acknowledges,
+                            .time_ns = held->time_ns};
 }
 
 /* Position of the first held segment that ends after `sequence`. */
 static uint32_t place_of(const struct held_queue *queue, uint32_t sequence)
 {
     uint32_t low = queue->first, high = queue->first + queue->count;
-    if (low < high && sequence_ahead(sequence, end_of(queue->segment[high - 1])) >= 0)
+    if (low < high && sequence_ahead(sequence, held_end(queue->segment[high - 1])) >= 0)
         return high;
     while (low < high) {
         uint32_t middle = low + (high - low) / 2;
-        if (sequence_ahead(end_of(queue->segment[middle]), sequence) > 0)
+        if (sequence_ahead(held_end(queue->segment[middle]), sequence) > 0)
             high = middle;
         else
             low = middle + 1;
@@ -119,30 +125,87 @@ static void free_segment(struct stream *stream, struct held_segment *held, struc
     free(held);
 }
 
+/* Its memory stays as it was allocated; only what is accounted for shrinks, and is wiped. */
+static void shorten(struct stream *stream, struct held_segment *held, uint32_t wire_bytes,
+                    struct budget *budget)
+{
+    held->wire_bytes = wire_bytes;
+    if (held->bytes <= wire_bytes)
+        return;
+    explicit_bzero(held->data + wire_bytes, held->bytes - wire_bytes);
+    budget_give(budget, held->bytes - wire_bytes);
+    stream->held_bytes -= held->bytes - wire_bytes;
+    held->bytes = wire_bytes;
+}
+
+static bool keep_part(struct stream *stream, uint32_t place, const struct segment *segment,
+                      uint32_t from, uint32_t to, struct budget *budget)
+{
+    struct held_segment *held =
+        copy_part(segment, from - segment->sequence, to - from, budget);
+    if (!held)
+        return false;
+    if (insert_at(stream, place, held, budget))
+        return true;
+    stream->held_bytes += (uint32_t)held_cost(held->bytes);
+    free_segment(stream, held, budget);
+    return false;
+}
+
+/* Cuts a held segment in two; false when memory is short. */
+static bool split(struct stream *stream, uint32_t place, uint32_t sequence, struct budget *budget)
+{
+    struct held_segment *held = stream->held->segment[place];
+    struct segment whole = held_as_segment(held);
+    uint32_t first = stream->held->first;
+    if (!keep_part(stream, place + 1, &whole, sequence, held_end(held), budget))
+        return false;
+    shorten(stream, stream->held->segment[place - first + stream->held->first],
+            sequence - whole.sequence, budget);
+    return true;
+}
+
+/* A second copy of held bytes that acknowledges less: no more had their sender received when they were
+ * sent first. */
+static void note_earlier(struct stream *stream, uint32_t place, const struct segment *segment,
+                         uint32_t from, uint32_t to, struct budget *budget)
+{
+    const struct held_segment *held = stream->held->segment[place];
+    uint32_t rank = place - stream->held->first;
+    if (!segment->acknowledges || !held->acknowledges ||
+        sequence_ahead(segment->acknowledgement, held->acknowledgement) >= 0)
+        return;
+    if (from != held->sequence) {
+        if (!split(stream, place, from, budget))
+            return;
+        rank++;
+    }
+    place = stream->held->first + rank;
+    if (to != held_end(stream->held->segment[place]) && !split(stream, place, to, budget))
+        return;
+    stream->held->segment[stream->held->first + rank]->acknowledgement =
+        segment->acknowledgement;
+}
+
 bool held_insert(struct stream *stream, const struct segment *segment, struct budget *budget,
                  struct counters *counters)
 {
     uint32_t at = segment->sequence, end = at + segment->wire_bytes;
     while (at != end) {
         struct held_queue *queue = stream->held;
-        uint32_t place = queue ? place_of(queue, at) : 0;
+        uint32_t place = queue ? place_of(queue, at) : 0, stop = end;
         const struct held_segment *after =
             queue && place < queue->first + queue->count ? queue->segment[place] : NULL;
         if (after && sequence_ahead(after->sequence, at) <= 0) { /* at is held already */
-            uint32_t stop = sequence_ahead(end_of(after), end) < 0 ? end_of(after) : end;
+            if (sequence_ahead(held_end(after), end) < 0)
+                stop = held_end(after);
             count(counters, COUNT_tcp_retransmitted_bytes, stop - at);
-            at = stop;
-            continue;
-        }
-        uint32_t stop = after && sequence_ahead(after->sequence, end) < 0 ? after->sequence : end;
-        struct held_segment *held =
-            copy_part(segment, at - segment->sequence, stop - at, budget);
-        if (!held)
-            return false;
-        if (!insert_at(stream, place, held, budget)) {
-            stream->held_bytes += (uint32_t)held_cost(held->bytes);
-            free_segment(stream, held, budget);
-            return false;
+            note_earlier(stream, place, segment, at, stop, budget);
+        } else {
+            if (after && sequence_ahead(after->sequence, end) < 0)
+                stop = after->sequence;
+            if (!keep_part(stream, place, segment, at, stop, budget))
+                return false;
         }
         at = stop;
     }

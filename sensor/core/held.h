@@ -38,6 +38,12 @@ bool held_insert(struct stream *stream, const struct segment *segment, struct bu
 bool held_conflicts(const struct stream *stream, const struct segment *segment);
 /* The lowest; NULL when nothing is held. Valid until the queue changes. */
 const struct held_segment *held_first(const struct stream *stream);
+static inline uint32_t held_end(const struct held_segment *held)
+{
+    return held->sequence + held->wire_bytes;
+}
+
+struct segment held_as_segment(const struct held_segment *held);
 void held_drop_first(struct stream *stream, struct budget *budget);
 void held_clear(struct stream *stream, struct budget *budget);
 

@@ -5,6 +5,7 @@
 
 #include "http1_head.h"
 #include "http1_start.h"
+#include "interest_match.h"
 #include "kept.h"
 #include "protocol.h"
 #include "soap.h"
@@ -53,7 +54,7 @@ struct pending {
     struct soap_scan soap;
     uint32_t text_bytes, text_room;
     uint32_t body_from; /* where the part of the request body begins that says what is asked */
-    int rule; /* first of interest whose name, and needles if known, fit; RULE_NONE */
+    struct matching_rules rules; /* those that may still be satisfied */
     uint16_t status, flags;
     bool is_head, is_connect;
     bool expect_continue;

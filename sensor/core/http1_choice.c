@@ -3,41 +3,67 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "flow.h"
 #include "hash64.h"
 #include "http1.h"
-#include "interest_match.h"
-
-static struct request_name name_of(const struct pending *pending)
-{
-    return (struct request_name){pending->method, http_path(pending->target), pending->operation};
-}
-
-/* The rule itself, or the next whose name fits. */
-static int rule_from(const struct protocol *protocol, const struct pending *pending, int from)
-{
-    struct request_name name = name_of(pending);
-    return interest_rule(protocol->shared->interest, &name, from);
-}
+#include "http_path.h"
+#include "objects.h"
 
 static struct slice kept_slice(const struct body *body)
 {
     return body ? (struct slice){body->kept.data, body->kept.bytes} : (struct slice){0};
 }
 
-static bool request_fits(const struct protocol *protocol, const struct pending *pending, int rule)
-{
-    return interest_needle_in(protocol->shared->interest, rule, TO_SERVER,
-                              kept_slice(pending->request_body));
-}
-
-static bool wants_body(const struct interest *interest, int rule, enum direction direction)
+static bool wants_body(const struct interest *interest, uint16_t rule, enum direction direction)
 {
     unsigned body = direction == TO_SERVER ? WANT_REQUEST_BODY : WANT_RESPONSE_BODY;
-    return (interest_wants(interest, rule) & (body | WANT_CHANGED_ONLY)) ||
+    unsigned compared = WANT_CHANGED_ONLY | (direction == TO_CLIENT ? WANT_NEW_OBJECTS : 0);
+    return (interest_wants(interest, rule) & (body | compared)) ||
            interest_has_needles(interest, rule, direction);
 }
 
-static bool open_body(struct protocol *protocol, struct body **slot, const struct codings *codings)
+static bool any_wants_body(const struct interest *interest, const struct matching_rules *rules,
+                           enum direction direction)
+{
+    for (uint8_t i = 0; i < rules->count; i++) {
+        if (wants_body(interest, rules->rule[i], direction))
+            return true;
+    }
+    return false;
+}
+
+static void match(const struct protocol *protocol, const struct pending *pending,
+                  struct matching_rules *rules)
+{
+    struct request_name name = {pending->method, http_path(pending->target), pending->operation};
+    interest_match(protocol->shared->interest, &name, rules);
+}
+
+/* Leaves the rules that the status allows. */
+static void narrow_by_status(const struct interest *interest, struct matching_rules *rules,
+                             uint16_t status)
+{
+    uint8_t left = 0;
+    for (uint8_t i = 0; i < rules->count; i++) {
+        if (status >= 400 || !(interest_wants(interest, rules->rule[i]) & WANT_FAILED_ONLY))
+            rules->rule[left++] = rules->rule[i];
+    }
+    rules->count = left;
+}
+
+static void narrow_by_request(const struct interest *interest, struct matching_rules *rules,
+                              struct slice body)
+{
+    uint8_t left = 0;
+    for (uint8_t i = 0; i < rules->count; i++) {
+        if (interest_needle_in(interest, rules->rule[i], TO_SERVER, body))
+            rules->rule[left++] = rules->rule[i];
+    }
+    rules->count = left;
+}
+
+static bool open_body(struct protocol *protocol, struct body **slot,
+                      const struct codings *codings, uint64_t expected_bytes)
 {
     const struct protocol_shared *shared = protocol->shared;
     struct body *body = NULL;
@@ -53,6 +79,7 @@ static bool open_body(struct protocol *protocol, struct body **slot, const struc
     }
     body_open(body, codings, shared->limits->http_body_bytes_max, shared->budget,
               shared->counters);
+    body_expect(body, expected_bytes);
     return true;
 }
 
@@ -95,13 +122,11 @@ static void note_tokens(struct protocol *protocol, struct pending *pending,
 static bool choose(struct protocol *protocol, struct pending *pending)
 {
     const struct interest *interest = protocol->shared->interest;
-    bool wanted = false;
     pending->scans = false;
-    pending->rule = rule_from(protocol, pending, 0);
-    for (int rule = pending->rule; rule != RULE_NONE && !wanted;
-         rule = rule_from(protocol, pending, rule + 1))
-        wanted = wants_body(interest, rule, TO_SERVER);
-    return wanted;
+    match(protocol, pending, &pending->rules);
+    if (pending->response_seen)
+        narrow_by_status(interest, &pending->rules, pending->status);
+    return any_wants_body(interest, &pending->rules, TO_SERVER);
 }
 
 void choice_request(struct protocol *protocol, struct pending *pending,
@@ -112,7 +137,7 @@ void choice_request(struct protocol *protocol, struct pending *pending,
     bool post = pending->method.bytes == 4 && memcmp(pending->method.data, "POST", 4) == 0;
     pending->scans = has_body && post && (head->soap || codings.count == 0);
     bool keep = pending->scans ? codings.count != 0 : choose(protocol, pending) && has_body;
-    if (keep && !open_body(protocol, &pending->request_body, &codings))
+    if (keep && !open_body(protocol, &pending->request_body, &codings, head->length))
         pending->flags |= TRANSACTION_REQUEST_CUT;
 }
 
@@ -180,7 +205,7 @@ void choice_request_body(struct protocol *protocol, struct pending *pending, con
         drop_body(protocol, &pending->request_body);
     if (!keep || pending->request_body)
         return;
-    if (open_body(protocol, &pending->request_body, &none)) {
+    if (open_body(protocol, &pending->request_body, &none, bytes)) {
         body_append(pending->request_body, data, bytes);
         return;
     }
@@ -202,55 +227,45 @@ void choice_request_done(struct protocol *protocol, struct pending *pending)
     if (pending->request_body)
         body_end(pending->request_body);
     choice_request_gap(protocol, pending);
-    while (pending->rule != RULE_NONE && !request_fits(protocol, pending, pending->rule))
-        pending->rule = rule_from(protocol, pending, pending->rule + 1);
-    if (pending->rule == RULE_NONE) {
+    narrow_by_request(protocol->shared->interest, &pending->rules,
+                      kept_slice(pending->request_body));
+    if (!pending->rules.count) {
         drop_body(protocol, &pending->request_body);
         drop_body(protocol, &pending->response_body);
     }
 }
 
-/* Whether a rule may need the response body. An early response, of a request that is not yet known,
- * may be anybody's. */
-static bool response_wanted(const struct protocol *protocol, const struct pending *pending)
-{
-    const struct interest *interest = protocol->shared->interest;
-    if (pending->scans && interest_in_operations(interest))
-        return true;
-    int first = pending->scans ? rule_from(protocol, pending, 0) : pending->rule;
-    for (int rule = first; rule != RULE_NONE; rule = rule_from(protocol, pending, rule + 1)) {
-        if ((interest_wants(interest, rule) & WANT_FAILED_ONLY) && pending->status < 400)
-            continue;
-        if (wants_body(interest, rule, TO_CLIENT) &&
-            (!pending->request_done || request_fits(protocol, pending, rule)))
-            return true;
-    }
-    return false;
-}
-
 void choice_response(struct protocol *protocol, struct pending *pending,
                      const struct http1_head *head)
 {
-    note_tokens(protocol, pending, head);
+    const struct interest *interest = protocol->shared->interest;
     struct codings codings = codings_of(head);
-    if (response_wanted(protocol, pending) &&
-        !open_body(protocol, &pending->response_body, &codings))
+    /* An early response, of a request that is not yet known, may be to any operation. */
+    bool any = pending->scans && interest_in_operations(interest);
+    struct matching_rules rules;
+    note_tokens(protocol, pending, head);
+    narrow_by_status(interest, &pending->rules, pending->status);
+    rules = pending->rules;
+    if (pending->scans)
+        match(protocol, pending, &rules);
+    if ((any || any_wants_body(interest, &rules, TO_CLIENT)) &&
+        !open_body(protocol, &pending->response_body, &codings, pending->is_head ? 0 : head->length))
         pending->flags |= TRANSACTION_RESPONSE_CUT;
-    bool candidate = pending->scans || pending->rule != RULE_NONE ||
-                     (pending->flags & TRANSACTION_NEW_TOKEN);
+    bool candidate = any || rules.count || (pending->flags & TRANSACTION_NEW_TOKEN);
     if (candidate && !kept_append(&pending->response_head, protocol->shared->budget,
                                   head->lines.data, head->lines.bytes))
         count(protocol->shared->counters, COUNT_memory_shed, 1);
 }
 
-/* What makes an answer the same as one before: method, target, status, the request body from the operation's
+/* What makes an answer the same as one before: server, method, target, status, the request body from the operation's
  * element on (the SOAP header holds an operationID that differs in every call), the response body. */
-static uint64_t content_hash(const struct pending *pending)
+static uint64_t content_hash(const struct protocol *protocol, const struct pending *pending)
 {
     struct slice request = kept_slice(pending->request_body);
     struct slice response = kept_slice(pending->response_body);
     uint32_t from = pending->body_from < request.bytes ? pending->body_from : 0;
-    uint64_t hash = hash64(pending->status, pending->method.data, pending->method.bytes);
+    uint64_t hash = hash64(pending->status, protocol->flow->address[TO_SERVER], ADDRESS_BYTES);
+    hash = hash64(hash, pending->method.data, pending->method.bytes);
     hash = hash64(hash, pending->target.data, pending->target.bytes);
     if (request.bytes)
         hash = hash64(hash, request.data + from, request.bytes - from);
@@ -259,25 +274,26 @@ static uint64_t content_hash(const struct pending *pending)
     return hash;
 }
 
-/* The first rule that the whole transaction satisfies. */
+/* The first rule that the whole transaction satisfies; -1: none. */
 static int satisfied_rule(struct protocol *protocol, const struct pending *pending)
 {
     const struct interest *interest = protocol->shared->interest;
-    bool failed = pending->status >= 400 || pending->status == 0;
-    for (int rule = pending->rule; rule != RULE_NONE;
-         rule = rule_from(protocol, pending, rule + 1)) {
+    struct slice response = kept_slice(pending->response_body);
+    for (uint8_t i = 0; i < pending->rules.count; i++) {
+        uint16_t rule = pending->rules.rule[i];
+        if (!interest_needle_in(interest, rule, TO_CLIENT, response))
+            continue;
         unsigned want = interest_wants(interest, rule);
-        if ((want & WANT_FAILED_ONLY) && !failed)
-            continue;
-        if (!request_fits(protocol, pending, rule) ||
-            !interest_needle_in(interest, rule, TO_CLIENT, kept_slice(pending->response_body)))
-            continue;
         if ((want & WANT_CHANGED_ONLY) &&
-            !changes_is_new(protocol->shared->changes, content_hash(pending)))
+            !changes_is_new(protocol->shared->changes, content_hash(protocol, pending)))
+            continue;
+        if ((want & WANT_NEW_OBJECTS) &&
+            !objects_are_new(interest, protocol->shared->changes,
+                             protocol->flow->address[TO_SERVER], response))
             continue;
         return rule;
     }
-    return RULE_NONE;
+    return -1;
 }
 
 static void hand_up(struct protocol *protocol, const struct pending *pending, unsigned want)
@@ -323,8 +339,8 @@ void choice_report(struct protocol *protocol, struct pending *pending)
     operations_count(shared->operations, pending->target,
                      pending->operation.bytes ? pending->operation : pending->method, outcome);
     int rule = satisfied_rule(protocol, pending);
-    if (rule != RULE_NONE)
-        hand_up(protocol, pending, interest_wants(shared->interest, rule));
+    if (rule >= 0)
+        hand_up(protocol, pending, interest_wants(shared->interest, (uint16_t)rule));
     else if (pending->flags & TRANSACTION_NEW_TOKEN)
         hand_up(protocol, pending, 0);
 }

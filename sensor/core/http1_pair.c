@@ -9,7 +9,6 @@
 #include <string.h>
 
 #include "http1.h"
-#include "interest_match.h"
 
 /* The names of a SOAP call fit in this, nearly always. */
 enum { NAMES_ROOM_BYTES = 192 };
@@ -170,7 +169,6 @@ static struct pending *new_pending(struct protocol *protocol, const struct http1
     }
     memset(pending, 0, sizeof *pending);
     pending->text_room = room;
-    pending->rule = RULE_NONE;
     pending->method = copy_text(pending, head->method);
     pending->target = copy_text(pending, head->target);
     pending->request_head = copy_text(pending, head->lines);

@@ -15,7 +15,8 @@ enum want {
     WANT_REQUEST_BODY = 1,
     WANT_RESPONSE_BODY = 2,
     WANT_FAILED_ONLY = 4, /* status 400 and above, or no response */
-    WANT_CHANGED_ONLY = 8, /* skip when this request and response body were handed up before */
+    WANT_CHANGED_ONLY = 8, /* skip when this server gave this request the same answer before */
+    WANT_NEW_OBJECTS = 16, /* only if the answer says something new of an object's identity */
 };
 
 struct needles {
@@ -37,6 +38,8 @@ bool interest_add_path(struct interest *interest, const char *method, const char
  * unless a rule asks for bodies). Names compare without case. */
 bool interest_add_token_header(struct interest *interest, const char *name);
 bool interest_add_token_cookie(struct interest *interest, const char *name);
+/* A property of managed objects that tells their identity (name, config.uuid), for WANT_NEW_OBJECTS. */
+bool interest_add_object_property(struct interest *interest, const char *name);
 /* Non-HTTP streams and datagrams to this server port go up as chunks and gaps; protocol is PROTO_*. */
 bool interest_add_port(struct interest *interest, uint8_t protocol, uint16_t port);
 void interest_close(struct interest *interest);

@@ -5,7 +5,8 @@
 #include "interest.h"
 #include "transaction.h"
 
-enum { RULE_NONE = -1 };
+/* More rules than this for one request are not tried: the first ones count. */
+enum { MATCHING_RULES_MAX = 32 };
 
 /* What a request is called; operation is empty unless it is SOAP. */
 struct request_name {
@@ -14,15 +15,20 @@ struct request_name {
     struct slice operation;
 };
 
-/* The path of a request target: without scheme and authority (absolute form), without query. */
-struct slice http_path(struct slice target);
+/* Rules by number, in the order they were added. */
+struct matching_rules {
+    uint16_t rule[MATCHING_RULES_MAX];
+    uint8_t count;
+};
 
-/* Index of the first rule from `from` on whose name matches; RULE_NONE when there is none. */
-int interest_rule(const struct interest *interest, const struct request_name *name, int from);
-unsigned interest_wants(const struct interest *interest, int rule);
-bool interest_has_needles(const struct interest *interest, int rule, enum direction direction);
+/* The rules whose names match. */
+void interest_match(const struct interest *interest, const struct request_name *name,
+                    struct matching_rules *matching);
+unsigned interest_wants(const struct interest *interest, uint16_t rule);
+bool interest_has_needles(const struct interest *interest, uint16_t rule,
+                          enum direction direction);
 /* True when the rule has no needles for this direction, or body holds one of them. */
-bool interest_needle_in(const struct interest *interest, int rule, enum direction direction,
+bool interest_needle_in(const struct interest *interest, uint16_t rule, enum direction direction,
                         struct slice body);
 /* Whether any rule names an operation: what a request might turn out to be before its body is known. */
 bool interest_in_operations(const struct interest *interest);
@@ -31,6 +37,8 @@ bool interest_is_token_header(const struct interest *interest, const uint8_t *na
                               uint32_t bytes);
 bool interest_is_token_cookie(const struct interest *interest, const uint8_t *name,
                               uint32_t bytes);
+bool interest_is_object_property(const struct interest *interest, const uint8_t *name,
+                                 uint32_t bytes);
 bool interest_wants_port(const struct interest *interest, uint8_t protocol, uint16_t port);
 
 #endif

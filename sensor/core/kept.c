@@ -22,6 +22,12 @@ static bool grow(struct kept *kept, struct budget *budget, uint32_t room)
     return true;
 }
 
+void kept_expect(struct kept *kept, struct budget *budget, uint32_t bytes)
+{
+    if (bytes > kept->room)
+        grow(kept, budget, bytes);
+}
+
 bool kept_append(struct kept *kept, struct budget *budget, const uint8_t *data, uint32_t bytes)
 {
     if (bytes > UINT32_MAX - kept->bytes)

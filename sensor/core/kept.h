@@ -16,6 +16,8 @@ struct kept {
 
 /* False, and nothing changed, when memory is short. */
 bool kept_append(struct kept *kept, struct budget *budget, const uint8_t *data, uint32_t bytes);
+/* Makes room for that many bytes at once, if there is memory. */
+void kept_expect(struct kept *kept, struct budget *budget, uint32_t bytes);
 void kept_free(struct kept *kept, struct budget *budget);
 
 #endif

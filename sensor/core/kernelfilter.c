@@ -20,12 +20,13 @@ enum {
     PATCHES_MAX = 32,
 };
 
-/* IANA numbers */
-static const uint16_t vlan_types[] = {0x8100, 0x88a8, 0x9100}; /* 802.1Q, 802.1ad, older QinQ */
-static const uint8_t ip_tunnels[] = {4, 41, 47};               /* IPv4, IPv6, GRE */
-/* hop by hop, routing, fragment, authentication, destination options, mobility, HIP, shim6 */
-static const uint8_t ipv6_extensions[] = {0, 43, 44, 51, 60, 135, 139, 140};
-static const uint16_t udp_tunnels[] = {4789, 6081}; /* VXLAN, GENEVE */
+/* What decap can see through must pass here: these lists hold what decap.c has. */
+static const uint16_t vlan_types[] = {0x8100, 0x88a8, 0x9100, 0x9200}; /* 802.1Q, ad, older QinQ */
+static const uint16_t opaque_types[] = {0x8847, 0x8848};               /* MPLS */
+static const uint8_t ip_opaque[] = {4, 41, 47, 51}; /* IPv4, IPv6, GRE, authentication header */
+/* hop by hop, routing, fragment, destination options, mobility, HIP, shim6 */
+static const uint8_t ipv6_extensions[] = {0, 43, 44, 60, 135, 139, 140};
+static const uint16_t udp_tunnels[] = {4789, 8472, 6081}; /* VXLAN, that of Linux, GENEVE */
 
 struct patches { /* JA instructions whose target is not known yet */
     uint16_t at[PATCHES_MAX];
@@ -77,15 +78,16 @@ static void land(struct assembler *to, const struct patches *patches)
         to->filter->code[patches->at[i]].k = (uint32_t)(to->filter->count - patches->at[i] - 1);
 }
 
-/* A holds the protocol, X where its header begins: TCP and UDP go on, tunnels are kept. */
+/* A holds the protocol, X where its header begins: TCP and UDP go on, what hides another
+ * header is kept. */
 static void protocols(struct assembler *to)
 {
     emit(to, BPF_JMP | BPF_JEQ | BPF_K, 0, 1, 6);
     jump(to, &to->to_ports);
     emit(to, BPF_JMP | BPF_JEQ | BPF_K, 0, 1, 17);
     jump(to, &to->to_udp);
-    for (size_t i = 0; i < sizeof ip_tunnels; i++)
-        keep_if(to, ip_tunnels[i]);
+    for (size_t i = 0; i < sizeof ip_opaque; i++)
+        keep_if(to, ip_opaque[i]);
 }
 
 static void ipv4(struct assembler *to, uint32_t ip)
@@ -133,6 +135,8 @@ static void ethernet_frame(struct assembler *to)
         load(to, BPF_H, type_at);
         ip_version(to, 0x0800, type_at + 2, ipv4);
         ip_version(to, 0x86dd, type_at + 2, ipv6);
+        for (size_t i = 0; i < sizeof opaque_types / sizeof *opaque_types; i++)
+            keep_if(to, opaque_types[i]);
         for (size_t i = 0; i < types; i++)
             if (tags == TAGS_LOOKED_INTO)
                 keep_if(to, vlan_types[i]);

@@ -1,8 +1,9 @@
 /* The classic BPF program that keeps uninteresting packets out of the ring.
  *
  * Kept: TCP and UDP with either port in the list, over IPv4 and IPv6; every fragment; IPv6 with
- * an extension header; and what it does not look into: GRE (ERSPAN), IP in IP, VXLAN, GENEVE, frames
- * with more than two VLAN tags inside. (The outermost tag has left the frame before a filter runs.)
+ * an extension header; and what it does not look into: GRE (ERSPAN), IP in IP, VXLAN, GENEVE,
+ * MPLS, the authentication header, frames with more than two VLAN tags inside. (The outermost tag
+ * left the frame before.)
  * Dropped: the rest, and frames too short for their headers. */
 #ifndef HOPTAP_KERNELFILTER_H
 #define HOPTAP_KERNELFILTER_H
@@ -18,7 +19,7 @@ struct kernelfilter {
 };
 
 /* For frames that begin with an Ethernet header, or with the IP header. False when the ports need
- * more than BPF_MAXINSNS instructions: some 980 ports apart from each other. */
+ * more than BPF_MAXINSNS instructions: some 970 ports apart from each other. */
 bool kernelfilter_build(struct kernelfilter *filter, bool ethernet, const uint16_t *ports,
                         size_t port_count);
 

@@ -101,6 +101,14 @@ static PyObject *interest_token_cookie(PyObject *self, PyObject *args)
     return added(interest_add_token_cookie(((struct interest_object *)self)->interest, name));
 }
 
+static PyObject *interest_object_property(PyObject *self, PyObject *args)
+{
+    const char *name;
+    if (!PyArg_ParseTuple(args, "s", &name))
+        return NULL;
+    return added(interest_add_object_property(((struct interest_object *)self)->interest, name));
+}
+
 static PyObject *interest_port(PyObject *self, PyObject *args)
 {
     unsigned char protocol;
@@ -115,6 +123,7 @@ static PyMethodDef interest_methods[] = {
     {"path", (PyCFunction)(void (*)(void))interest_path, METH_VARARGS | METH_KEYWORDS, NULL},
     {"token_header", interest_token_header, METH_VARARGS, NULL},
     {"token_cookie", interest_token_cookie, METH_VARARGS, NULL},
+    {"object_property", interest_object_property, METH_VARARGS, NULL},
     {"port", interest_port, METH_VARARGS, NULL},
     {NULL, NULL, 0, NULL},
 };

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "hash64.h"
-#include "interest_match.h"
+#include "http_path.h"
 
 enum { KEY_BYTES = OPERATION_SERVICE_CHARS + OPERATION_NAME_CHARS };
 

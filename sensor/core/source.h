@@ -46,8 +46,8 @@ struct source {
 };
 
 /* A pcap or pcapng file, plain, gzip or zstd; "-" is standard input.
- * NULL and a line in error[] when it cannot be opened or is no capture. Of a pipe nothing is read
- * yet: what it holds turns out at the first next(), which honours timeout_ms as for an interface. */
+ * NULL and a line in error[] when it cannot be opened or is no capture. Of a pipe nothing is
+ * read yet: what it holds turns out at the first next(), which may be SOURCE_IDLE as well. */
 struct source *pcapfile_open(const char *path, uint16_t index, char error[SOURCE_ERROR_BYTES]);
 
 struct afpacket_options {

@@ -7,6 +7,7 @@
 
 #include "flow.h"
 #include "held.h"
+#include "hole.h"
 #include "sequence.h"
 
 enum {
@@ -14,7 +15,6 @@ enum {
     WINDOW_BEHIND = 1 << 26,
     /* Held of a stream that is not anchored: some forty segments, more than any reordering. */
     UNANCHORED_BYTES_MAX = 1 << 16,
-    NOTHING_AHEAD = -1,
 };
 
 static uint64_t gap_timeout_ns(const struct reassembly *reassembly)
@@ -96,94 +96,58 @@ static void cut_to(struct segment *segment, uint32_t bytes)
         segment->bytes = bytes;
 }
 
-/* The sender had received what we have not delivered. Remembered, so that somebody waits for it. */
-static bool must_wait(struct stream *other, bool acknowledges, uint32_t acknowledgement)
+/* Whether the sender had received what we have not delivered of the other direction, or may have,
+ * where the other side's SYN is still awaited. Remembered, so that somebody waits for it. */
+static bool must_wait(struct tcp *tcp, enum direction direction, bool acknowledges,
+                      uint32_t acknowledgement)
 {
-    if (!acknowledges || !sequence_lacks(other, acknowledgement))
+    struct stream *other = &tcp->stream[!direction];
+    if (!acknowledges)
+        return false;
+    if (!tcp->settled && !other->anchored)
+        return true;
+    if (!sequence_lacks(other, acknowledgement))
         return false;
     sequence_acknowledged(other, acknowledgement);
     return true;
 }
 
-static void pass_held(struct reassembly *reassembly, struct flow *flow, enum direction direction)
+/* The first held segment, from where the stream is, at most `most` bytes. */
+static void pass_held(struct reassembly *reassembly, struct flow *flow, enum direction direction,
+                      uint32_t most)
 {
     struct stream *stream = &flow->tcp.stream[direction];
-    const struct held_segment *held = held_first(stream);
-    struct segment segment = {.data = held->data,
-                              .sequence = held->sequence,
-                              .bytes = held->bytes,
-                              .wire_bytes = held->wire_bytes,
-                              .time_ns = held->time_ns};
-    uint32_t old = stream->next_sequence - held->sequence;
-    if (old < held->wire_bytes) {
-        cut_front(&segment, old);
-        pass(reassembly, flow, direction, &segment);
-    }
-    held_drop_first(stream, reassembly->budget);
+    struct segment segment = held_as_segment(held_first(stream));
+    cut_front(&segment, stream->next_sequence - segment.sequence);
+    if (segment.wire_bytes > most)
+        cut_to(&segment, most);
+    pass(reassembly, flow, direction, &segment);
 }
 
 /* Delivers what of one direction is in order now; whether anything was. */
 static bool drain(struct reassembly *reassembly, struct flow *flow, enum direction direction)
 {
-    struct stream *stream = &flow->tcp.stream[direction], *other = &flow->tcp.stream[!direction];
+    struct tcp *tcp = &flow->tcp;
+    struct stream *stream = &tcp->stream[direction];
     bool moved = false;
     if (!stream->anchored || stream->closed)
         return false;
     for (const struct held_segment *held; (held = held_first(stream)); moved = true) {
+        if (sequence_ahead(held_end(held), stream->next_sequence) <= 0) {
+            held_drop_first(stream, reassembly->budget);
+            continue;
+        }
         if (sequence_ahead(held->sequence, stream->next_sequence) > 0 ||
-            must_wait(other, held->acknowledges, held->acknowledgement))
+            must_wait(tcp, direction, held->acknowledges, held->acknowledgement))
             break;
-        pass_held(reassembly, flow, direction);
+        pass_held(reassembly, flow, direction, UINT32_MAX);
     }
     if (stream->fin_seen && sequence_ahead(stream->next_sequence, stream->fin_sequence) >= 0 &&
-        !must_wait(other, stream->fin_acknowledges, stream->fin_acknowledgement)) {
+        !must_wait(tcp, direction, stream->fin_acknowledges, stream->fin_acknowledgement)) {
         close_direction(reassembly, flow, direction, stream->fin_ns);
         moved = true;
     }
     return moved;
-}
-
-/* The first held byte is next, and waits for the other side only. */
-static bool waits_for_other(const struct stream *stream)
-{
-    const struct held_segment *held = held_first(stream);
-    return stream->anchored && held &&
-           sequence_ahead(held->sequence, stream->next_sequence) <= 0;
-}
-
-static int64_t nearer(int64_t ahead, uint32_t sequence, const struct stream *stream)
-{
-    int32_t candidate = sequence_ahead(sequence, stream->next_sequence);
-    return candidate > 0 && (ahead == NOTHING_AHEAD || candidate < ahead) ? candidate : ahead;
-}
-
-/* Bytes missing before the next thing we know of an anchored stream. */
-static int64_t hole_bytes(const struct tcp *tcp, enum direction direction)
-{
-    const struct stream *stream = &tcp->stream[direction];
-    const struct held_segment *held = held_first(stream);
-    int64_t ahead = NOTHING_AHEAD;
-    if (held)
-        ahead = nearer(ahead, held->sequence, stream);
-    if (stream->fin_seen)
-        ahead = nearer(ahead, stream->fin_sequence, stream);
-    if (tcp->reset_seen && tcp->reset_direction == direction)
-        ahead = nearer(ahead, tcp->reset_sequence, stream);
-    if (stream->acknowledged_seen && sequence_lacks(stream, stream->acknowledged))
-        ahead = nearer(ahead, stream->acknowledged, stream);
-    return ahead;
-}
-
-static bool has_hole(const struct tcp *tcp, enum direction direction)
-{
-    const struct stream *stream = &tcp->stream[direction];
-    if (stream->closed || !stream->started)
-        return false;
-    if (!stream->anchored)
-        return true;
-    if (waits_for_other(stream)) /* each for the other: one of them lies */
-        return waits_for_other(&tcp->stream[!direction]);
-    return hole_bytes(tcp, direction) != NOTHING_AHEAD;
 }
 
 static void settle(struct tcp *tcp)
@@ -201,23 +165,43 @@ static void settle(struct tcp *tcp)
     }
 }
 
+/* Each side waits for the other, because each acknowledges the other's next byte. One of the two copies is a
+ * retransmission, most likely the one captured later; so its bytes were sent before those of the
+ * other, as far as that one acknowledges them. */
+static void pass_disputed(struct reassembly *reassembly, struct flow *flow)
+{
+    struct tcp *tcp = &flow->tcp;
+    const struct held_segment *to_server = held_first(&tcp->stream[TO_SERVER]);
+    const struct held_segment *to_client = held_first(&tcp->stream[TO_CLIENT]);
+    bool server_first = to_client->time_ns > to_server->time_ns;
+    enum direction direction = server_first ? TO_CLIENT : TO_SERVER;
+    uint32_t acknowledgement = (server_first ? to_server : to_client)->acknowledgement;
+    uint32_t most = UINT32_MAX;
+    if (sequence_lacks(&tcp->stream[direction], acknowledgement))
+        most = acknowledgement - tcp->stream[direction].next_sequence;
+    pass_held(reassembly, flow, direction, most);
+}
+
 /* Waiting is over: the stream goes on behind its first hole. Returns the bytes given up. */
 static uint32_t give_up(struct reassembly *reassembly, struct flow *flow,
                         enum direction direction, uint64_t now_ns)
 {
     struct stream *stream = &flow->tcp.stream[direction];
-    if (!stream->anchored) {
+    if (!flow->tcp.settled || !stream->anchored) {
         settle(&flow->tcp);
         return 0;
     }
-    if (waits_for_other(stream)) {
-        pass_held(reassembly, flow, direction);
+    if (hole_waits_for_other(stream)) {
+        if (!hole_waits_for_other(&flow->tcp.stream[!direction]))
+            return give_up(reassembly, flow, !direction, now_ns);
+        pass_disputed(reassembly, flow);
         return 0;
     }
     int64_t bytes = hole_bytes(&flow->tcp, direction);
-    if (bytes == NOTHING_AHEAD)
+    if (bytes == HOLE_NONE)
         return 0;
-    if (bytes == 1 && !held_first(stream) && !stream->fin_seen) {
+    if (bytes == 1 && sequence_lacks(stream, stream->next_sequence + 1) && !held_first(stream) &&
+        !stream->fin_seen && !flow->tcp.reset_seen) {
         stream->fin_guessed = true; /* a FIN that was not captured, more likely than a byte */
         stream->hole_since_ns = 0;
         return 0;
@@ -253,8 +237,8 @@ static void take_reset(struct reassembly *reassembly, struct flow *flow, uint64_
         if (!stream->anchored || passed != 0)
             return;
     }
-    if (must_wait(other, tcp->reset_acknowledges, tcp->reset_acknowledgement) ||
-        held_first(other) || has_hole(tcp, !direction))
+    if (must_wait(tcp, direction, tcp->reset_acknowledges, tcp->reset_acknowledgement) ||
+        held_first(other) || hole_exists(tcp, !direction))
         return;
     close_direction(reassembly, flow, TO_SERVER, now_ns);
     close_direction(reassembly, flow, TO_CLIENT, now_ns);
@@ -267,7 +251,7 @@ static void note_waiting(struct reassembly *reassembly, struct tcp *tcp, uint64_
         struct stream *stream = &tcp->stream[direction];
         const struct held_segment *held = held_first(stream);
         uint64_t since_ns = held ? held->time_ns : now_ns;
-        if (!has_hole(tcp, direction))
+        if (!hole_exists(tcp, direction))
             stream->hole_since_ns = 0;
         else if (stream->hole_since_ns == 0)
             stream->hole_since_ns = since_ns ? since_ns : 1; /* 0 means that there is none */
@@ -376,12 +360,13 @@ static bool hold(struct reassembly *reassembly, struct stream *stream,
 static void make_way(struct reassembly *reassembly, struct flow *flow, enum direction direction,
                      const struct segment *segment)
 {
-    struct stream *stream = &flow->tcp.stream[direction];
+    struct tcp *tcp = &flow->tcp;
+    struct stream *stream = &tcp->stream[direction];
     const struct held_segment *held = held_first(stream);
     int32_t ahead = sequence_ahead(segment->sequence, stream->next_sequence);
     uint32_t shed = 0;
-    if (!stream->anchored) {
-        settle(&flow->tcp);
+    if (!tcp->settled || !stream->anchored) {
+        settle(tcp);
     } else if (held && sequence_ahead(held->sequence, segment->sequence) <= 0) {
         shed = give_up(reassembly, flow, direction, segment->time_ns);
     } else if (ahead > 0) {
@@ -394,14 +379,23 @@ static void make_way(struct reassembly *reassembly, struct flow *flow, enum dire
     drain_both(reassembly, flow);
 }
 
-/* Delivers the segment up to the first byte that is held already. */
+/* Delivers the segment up to the first byte that is held already; or, where its first bytes are, their
+ * held copy, which waited for more than this one needs. */
 static void pass_run(struct reassembly *reassembly, struct flow *flow, enum direction direction,
                      struct segment *segment)
 {
-    const struct held_segment *held = held_first(&flow->tcp.stream[direction]);
+    struct stream *stream = &flow->tcp.stream[direction];
+    const struct held_segment *held = held_first(stream);
     struct segment run = *segment;
-    if (held && held->sequence - segment->sequence < segment->wire_bytes)
+    if (hole_waits_for_other(stream)) {
+        run = held_as_segment(held);
+        cut_front(&run, stream->next_sequence - held->sequence);
+        if (run.wire_bytes > segment->wire_bytes)
+            cut_to(&run, segment->wire_bytes);
+        count(reassembly->counters, COUNT_tcp_retransmitted_bytes, run.wire_bytes);
+    } else if (held && held->sequence - segment->sequence < segment->wire_bytes) {
         cut_to(&run, held->sequence - segment->sequence);
+    }
     pass(reassembly, flow, direction, &run);
     cut_front(segment, run.wire_bytes);
     drain(reassembly, flow, direction);
@@ -410,7 +404,8 @@ static void pass_run(struct reassembly *reassembly, struct flow *flow, enum dire
 static void accept_payload(struct reassembly *reassembly, struct flow *flow,
                            enum direction direction, struct segment *segment)
 {
-    struct stream *stream = &flow->tcp.stream[direction], *other = &flow->tcp.stream[!direction];
+    struct tcp *tcp = &flow->tcp;
+    struct stream *stream = &tcp->stream[direction];
     if (stream->closed)
         return;
     meet(reassembly, flow, stream, segment->sequence, segment->time_ns);
@@ -423,8 +418,7 @@ static void accept_payload(struct reassembly *reassembly, struct flow *flow,
         count(reassembly->counters, COUNT_tcp_out_of_order, 1);
     while (trim(reassembly, stream, segment)) {
         if (stream->anchored && segment->sequence == stream->next_sequence &&
-            !waits_for_other(stream) &&
-            !must_wait(other, segment->acknowledges, segment->acknowledgement))
+            !must_wait(tcp, direction, segment->acknowledges, segment->acknowledgement))
             pass_run(reassembly, flow, direction, segment);
         else if (hold(reassembly, stream, segment))
             return;
@@ -527,26 +521,13 @@ void tcp_segment(struct reassembly *reassembly, struct flow *flow, enum directio
                           datagram->payload_bytes, delivery_time(&flow->tcp, time_ns));
 }
 
-static bool is_due(const struct stream *stream, uint64_t now_ns, uint64_t timeout_ns)
-{
-    return stream->hole_since_ns && now_ns > stream->hole_since_ns &&
-           now_ns - stream->hole_since_ns >= timeout_ns;
-}
-
-static enum direction older_hole(const struct tcp *tcp)
-{
-    uint64_t to_server = tcp->stream[TO_SERVER].hole_since_ns;
-    uint64_t to_client = tcp->stream[TO_CLIENT].hole_since_ns;
-    return to_client && (!to_server || to_client < to_server) ? TO_CLIENT : TO_SERVER;
-}
-
 bool tcp_advance(struct reassembly *reassembly, struct flow *flow, uint64_t time_ns)
 {
     struct tcp *tcp = &flow->tcp;
     uint64_t timeout_ns = gap_timeout_ns(reassembly);
     for (;;) {
-        enum direction direction = older_hole(tcp);
-        if (!is_due(&tcp->stream[direction], time_ns, timeout_ns))
+        enum direction direction = hole_oldest(tcp);
+        if (!hole_is_due(&tcp->stream[direction], time_ns, timeout_ns))
             return tcp->waiting;
         give_up(reassembly, flow, direction, time_ns);
         progress(reassembly, flow, time_ns);
@@ -558,7 +539,7 @@ void tcp_finish(struct reassembly *reassembly, struct flow *flow, uint64_t time_
     struct tcp *tcp = &flow->tcp;
     progress(reassembly, flow, time_ns);
     while (tcp->stream[TO_SERVER].hole_since_ns || tcp->stream[TO_CLIENT].hole_since_ns) {
-        give_up(reassembly, flow, older_hole(tcp), time_ns);
+        give_up(reassembly, flow, hole_oldest(tcp), time_ns);
         progress(reassembly, flow, time_ns);
     }
     for (int direction = TO_SERVER; direction <= TO_CLIENT; direction++) {

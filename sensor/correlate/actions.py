@@ -175,6 +175,9 @@ class Actions:
             action.ids += (identity,)
             _append(self._by_id, identity, action.seq)
 
+    def has_id(self, identity: str) -> bool:
+        return identity in self._by_id
+
     def with_id(self, identity: str) -> Iterator[Action]:
         return self._each(self._by_id.get(identity, ()))
 

@@ -63,11 +63,16 @@ class Correlator:
         self._lower_tasks: OrderedDict[tuple[str, str], int] = OrderedDict()  # (cloud, task)
         self._parent_tasks: OrderedDict[tuple[str, str], str] = OrderedDict()  # (server, task)
         self._now_ns = 0
+        self._age_ns = 0  # when old actions are looked for next
         self._said: list[Said] = []
         self.pending = 0
         self.ids_shed = 0
         self.references_shed = 0
         self.amendments_shed = 0
+
+    @property
+    def has_news(self) -> bool:
+        return bool(self._said)
 
     def take(self) -> list[Said]:
         said, self._said = self._said, []
@@ -76,7 +81,6 @@ class Correlator:
     def add(self, action: Action) -> None:
         """A new action; its ids, objects and names are set."""
         self._now_ns = max(self._now_ns, action.call.end_ns)
-        self._services.client_since(action.client, action.call.time_ns)
         action.deadline_ns = action.call.end_ns + self._limits.hold_ns
         self.actions.add(action)
         self.pending += 1
@@ -85,8 +89,7 @@ class Correlator:
         self._consider(action, final=False)
         if action.final:
             learn_from_result(self._inventory, self.actions, action)
-        for key in action.ids:
-            self._wake(key)
+        self._wake(action)
         if self.actions.is_full and not self.actions.shed_one() and self._due:
             self._close(self._due[0][0])
             self.actions.shed_one()
@@ -129,10 +132,13 @@ class Correlator:
 
     def advance(self, now_ns: int) -> None:
         """Packet time has come to now_ns: what has waited long enough is decided."""
-        self._now_ns = max(self._now_ns, now_ns)
+        if now_ns > self._now_ns:
+            self._now_ns = now_ns
         if self._due and self._due[0][0] <= now_ns:
             self._close(now_ns)
-        self.actions.age(self._now_ns - self._limits.hold_ns)
+        if now_ns >= self._age_ns:
+            self._age_ns = now_ns + SECOND
+            self.actions.age(now_ns)
 
     def finish(self) -> None:
         while self._due:
@@ -242,11 +248,15 @@ class Correlator:
             self._orphans.popitem(last=False)
             self.ids_shed += 1
 
-    def _wake(self, key: str) -> None:
-        for seq in self._orphans.get(key, ()):
-            orphan = self.actions.get(seq)
-            if orphan is not None and key not in orphan.ids:
-                self._again(orphan)
+    def _wake(self, parent: Action) -> None:
+        """A new action may be what those with its id have been waiting for."""
+        for key in parent.ids:
+            for seq in self._orphans.get(key, ()):
+                orphan = self.actions.get(seq)
+                if orphan is None or orphan is parent:
+                    continue
+                if orphan.client == parent.server or not self._services.serves(orphan.client):
+                    self._again(orphan)
 
     def _refer(self, action: Action) -> None:
         """Has a cloud's task already named the task that this action started?"""

@@ -5,8 +5,7 @@ evidence is worth, and only explicit keys reach CERTAIN; statistics from a site'
 to replace the numbers, not the order.
 """
 
-from collections.abc import Iterable, Iterator
-from functools import cached_property
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from decoders.message import Outcome
@@ -32,6 +31,8 @@ BY_TIME_MOST = 0.6
 
 # Weight of "its cause was not seen" against candidates without a key.
 UNSEEN_WEIGHT = 0.05
+# Against a candidate that has an operation id, when the child has another.
+OTHER_ID_WEIGHT = 0.1
 LINKS_MAX = 16
 
 SECOND = 10**9
@@ -75,10 +76,7 @@ class _Case:
         self._services = judge.services
         self._child = child
         self._caller = judge.services.of_client(child.client)
-
-    @cached_property
-    def _view(self) -> View:
-        return View(self._child, self._child.client, self._inventory)
+        self._view = View(child, child.client, judge.inventory)
 
     def verdict(self, now_ns: int, final: bool) -> Verdict:
         child = self._child
@@ -116,21 +114,22 @@ class _Case:
             if is_background(asked):
                 continue
             for key in parent_ids(asked):
-                found = {
-                    parent.seq: parent
-                    for parent in self._with_id(key)
-                    if self._may_carry(parent, key)
-                }
-                if found:
-                    return [self._score(parent) for parent in found.values()], key
+                if self._actions.has_id(key):
+                    found = self._carrying(key)
+                    if found:
+                        return [self._score(parent) for parent in found], key
         return [], ""
 
-    def _with_id(self, key: str) -> Iterator[Action]:
-        yield from self._actions.with_id(key)
+    def _carrying(self, key: str) -> list[Action]:
+        """Actions with this id that may be the parent."""
+        found = [each for each in self._actions.with_id(key) if self._may_carry(each, key)]
         if self._actions.is_crowded(key):
+            kept = {parent.seq for parent in found}
             for parent in self._view.parents(self._actions):
-                if key in parent.ids:
-                    yield parent
+                if key in parent.ids and parent.seq not in kept and self._may_carry(parent, key):
+                    kept.add(parent.seq)
+                    found.append(parent)
+        return found
 
     def _may_carry(self, parent: Action, key: str) -> bool:
         """Is the parent one level up, begun before the child, and not long over?"""
@@ -202,7 +201,7 @@ class _Case:
         found, _ = _narrowed(found)
         if not found or found[0].relation.is_contrary:
             return Verdict(Cause.UNSEEN, sure=True)
-        weights = [each.weight * self._recency(each.parent) for each in found]
+        weights = [each.weight * self._likeliness(each.parent) for each in found]
         total = sum(weights) + UNSEEN_WEIGHT
         most = _most(found[0].relation)
         links = sorted(
@@ -227,8 +226,11 @@ class _Case:
             view = View(self._child, parent.server, self._inventory)
         return Scored(parent, view.relation(parent), compatible(parent.verb, self._child.verb))
 
-    def _recency(self, parent: Action) -> float:
-        return 1.0 / (1.0 + (self._child.call.time_ns - parent.call.time_ns) / SECOND)
+    def _likeliness(self, parent: Action) -> float:
+        """Sooner is likelier; and a parent with an id would have passed it on."""
+        recency = 1.0 / (1.0 + (self._child.call.time_ns - parent.call.time_ns) / SECOND)
+        has_other_id = parent.call.operation_id and self._child.call.operation_id
+        return recency * (OTHER_ID_WEIGHT if has_other_id else 1.0)
 
 
 def _begun_before(parent: Action, child: Action) -> bool:

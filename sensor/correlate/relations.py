@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from enum import IntEnum
-from functools import cached_property
 from typing import NamedTuple
 
 from decoders.message import Target
@@ -53,30 +52,37 @@ class View:
         self._host = host
         self._inventory = inventory
         self._keys: list[Key] = [(child.server, each) for each in child.objects]
+        self._same: dict[str, float] | None = None
+        self._holders: dict[str, float] | None = None
+        self._names: set[str] | None = None
 
-    @cached_property
+    @property
     def same(self) -> dict[str, float]:
         """Ids there of what the child acts on."""
-        found: dict[str, float] = {}
-        for key in self._keys:
-            found.update(self._inventory.peers(key, self._host))
-        for name in self._child.names:
-            for identity, weight in self._inventory.namesakes(name, self._host).items():
-                found.setdefault(identity, weight)
-        return found
+        if self._same is None:
+            self._same = found = {}
+            for key in self._keys:
+                found.update(self._inventory.peers(key, self._host))
+            for name in self._child.names:
+                for identity, weight in self._inventory.namesakes(name, self._host).items():
+                    found.setdefault(identity, weight)
+        return self._same
 
-    @cached_property
+    @property
     def holders(self) -> dict[str, float]:
         """Ids there of what contains what the child acts on."""
-        found: dict[str, float] = {}
-        for key in self._keys:
-            found.update(self._inventory.holders(key, self._host))
-        return found
+        if self._holders is None:
+            self._holders = found = {}
+            for key in self._keys:
+                found.update(self._inventory.holders(key, self._host))
+        return self._holders
 
-    @cached_property
+    @property
     def names(self) -> set[str]:
-        known = (self._inventory.name_of(*key) for key in self._keys)
-        return {name for name in (*self._child.names, *known) if name}
+        if self._names is None:
+            known = (self._inventory.name_of(*key) for key in self._keys)
+            self._names = {name for name in (*self._child.names, *known) if name}
+        return self._names
 
     def relation(self, parent: Action) -> Relation:
         """How what the child acts on relates to what the parent acts on."""
@@ -101,7 +107,7 @@ class View:
         return UNKNOWN
 
     def parents(self, actions: Actions) -> Iterator[Action]:
-        """Actions there on the same object, on what holds it, or that gave it a name like its own."""
+        """Actions there on the same object, on what holds it, or that gave a name like its own."""
         for identity in (*self.same, *self.holders):
             yield from actions.on_object(self._host, identity)
         for name in self.names:

@@ -1,4 +1,4 @@
-/* links: community.c flow.c flow_key.c stream.c sequence.c held.c decap.c tunnel.c ipfrag.c */
+/* links: community.c flow.c flow_key.c stream.c hole.c sequence.c held.c decap.c tunnel.c ipfrag.c */
 #include <arpa/inet.h>
 
 #include "check.h"

@@ -1,4 +1,4 @@
-/* links: operations.c interest.c */
+/* links: operations.c */
 /* The table of operation counts, and the memory of what was handed up. */
 #include <stdlib.h>
 

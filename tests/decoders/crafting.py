@@ -1,4 +1,4 @@
-"""Transactions as clients and servers write them, without any capture: SOAP in four dialects, JSON, REST."""
+"""Transactions as clients and servers write them: SOAP in four dialects, JSON, REST."""
 
 import hashlib
 import json
@@ -28,8 +28,12 @@ def pyvmomi(
     cookie: str = COOKIE,
 ) -> tuple[bytes, bytes]:
     """versionId on each argument, SOAPAction in quotes, Set-Cookie sent back whole."""
-    entries = f'<operationID versionId="8.0.3.0">{operation_id}</operationID>' if operation_id else ""
-    soap_header = f"<soapenv:Header>{entries}{header}</soapenv:Header>\n" if entries or header else ""
+    entries = (
+        f'<operationID versionId="8.0.3.0">{operation_id}</operationID>' if operation_id else ""
+    )
+    soap_header = (
+        f"<soapenv:Header>{entries}{header}</soapenv:Header>\n" if entries or header else ""
+    )
     body = (
         '<?xml version="1.0" encoding="UTF-8"?>\n'
         '<soapenv:Envelope xmlns:soapenc="http://schemas.xmlsoap.org/soap/encoding/" '
@@ -59,7 +63,9 @@ def govc(
     """The envelope's namespace is the default one; instance attributes under a made-up prefix."""
     entries = f"<operationID>{operation_id}</operationID>" if operation_id else ""
     soap_header = f'<Header xmlns="{SOAP}">{entries}{header}</Header>' if entries or header else ""
-    arguments = arguments.replace("xsi:type", f'xmlns:_XMLSchema-instance="{XSI}" _XMLSchema-instance:type')
+    arguments = arguments.replace(
+        "xsi:type", f'xmlns:_XMLSchema-instance="{XSI}" _XMLSchema-instance:type'
+    )
     body = (
         '<?xml version="1.0" encoding="UTF-8"?>\n'
         f'<Envelope xmlns="{SOAP}">{soap_header}<Body><{operation} xmlns="{VC}">'
@@ -165,7 +171,7 @@ def transaction(
     operation_id: str = "",
     flags: int = 0,
 ) -> Transaction:
-    """What the core scans (`operation`, `this`, `operation_id`) stays empty unless a test says it."""
+    """What the core scans (`operation`, `this`, `operation_id`) stays empty unless said."""
     return Transaction(
         1_000,
         2_000 if status else 0,

@@ -1,4 +1,4 @@
-"""Header lookups, cookies as clients really write them, user names of credentials, forwarding claims."""
+"""Header lookups, cookies as clients write them, names in credentials, forwarding claims."""
 
 import base64
 

@@ -13,7 +13,10 @@ def test_prefixes_drop_and_xsi_type_stays_apart() -> None:
     )
     value = root.at("v")
     assert root.name == "r"
-    assert (value.attributes["type"], value.xsi_type) == ("VirtualMachine", "ManagedObjectReference")
+    assert (value.attributes["type"], value.xsi_type) == (
+        "VirtualMachine",
+        "ManagedObjectReference",
+    )
     assert root.value("v") == "vm-1"
 
 
@@ -40,6 +43,10 @@ def test_cut_body_gives_what_was_whole(cut: int) -> None:
     assert root.value("user") in ("", "bob")
     assert root.value("task") in ("", "task-12345")
     assert root.value("user") == ("bob" if cut >= body.index(b"</user>") + 7 else "")
+
+
+def test_cut_text_longer_than_expats_buffer_is_dropped() -> None:
+    assert xml.parse(b"<e><user>" + b"b" * 100_000).value("user") == ""
 
 
 def test_what_follows_an_error_is_not_read() -> None:

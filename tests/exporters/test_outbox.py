@@ -1,6 +1,7 @@
 """The outbox: live capture never waits, a replay loses nothing, and everything is counted."""
 
 import threading
+import time
 from collections.abc import Sequence
 
 import pytest
@@ -204,6 +205,17 @@ def test_an_idle_sink_is_ticked_and_reopened() -> None:
     assert case.sink.reopened.wait(WAIT_S)
     case.outbox.stop(WAIT_S)
     assert case.sink.closed
+
+
+def test_a_sink_that_is_never_idle_is_ticked_too() -> None:
+    case = Case(WhenFull.WAIT)
+    case.outbox.start()
+    deadline = time.monotonic() + WAIT_S
+    while not case.sink.ticked.is_set():
+        assert time.monotonic() < deadline
+        case.outbox.offer(records(1000))
+    case.outbox.stop(WAIT_S)
+    assert case.count("written") == len(case.sink.taken)
 
 
 def test_an_error_of_closing_is_the_outboxs_failure() -> None:

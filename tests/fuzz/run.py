@@ -61,9 +61,10 @@ def fuzz(binary: Path, seconds: int) -> bool:
         f"-rss_limit_mb={MEMORY_MB_MAX}",
         "-print_final_stats=1",
         f"-artifact_prefix={binary.parent}/",
-        str(corpus),
-        str(seeds),
     ]
+    dictionary = Path(__file__).parent / f"{binary.parent.name}.dict"
+    command += [f"-dict={dictionary}"] if dictionary.exists() else []
+    command += [str(corpus), str(seeds)]
     log = binary.parent / "log"
     with log.open("w") as file:
         done = subprocess.run(command, stdout=file, stderr=file, check=False)

@@ -4,7 +4,7 @@ import struct
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.canaries import canary_capture
+from tests.canaries import SOAP, Canaries, canary_capture, soap_messages
 from tests.command import DEMO_CAPTURE
 from tests.impair import Packet, read_pcap, write_gzip, write_pcap, write_pcapng, write_zstd
 
@@ -39,6 +39,13 @@ def conversation(packets: list[Packet]) -> list[bytes]:
     return [b"".join(parts) for parts in flows.values()]
 
 
+def soap() -> list[bytes]:
+    """fuzz_soap.c: how fast the body grows, then the body."""
+    canaries = Canaries()
+    requests = [soap_messages(canaries, case)[0] for case in SOAP]
+    return [b"\x10" + sent.partition(b"\r\n\r\n")[2] for sent in requests]
+
+
 def pcapfile(directory: Path, packets: list[Packet]) -> list[bytes]:
     plain = write_pcap(directory / "seed", packets[:20]).read_bytes()
     path = directory / "seed"
@@ -57,6 +64,8 @@ def write_seeds(target: str, directory: Path) -> Path:
     makers: dict[str, Callable[[], list[bytes]]] = {
         "engine": lambda: engine(recorded) + engine(canaries),
         "conversation": lambda: conversation(canaries),
+        "http1": lambda: conversation(canaries),  # reads the same form
+        "soap": soap,
         "pcapfile": lambda: pcapfile(directory, recorded),
     }
     made = makers[target]() if target in makers else []

@@ -8,7 +8,13 @@ import pytest
 
 from tests.command import Record, write_config
 from tests.lab import simulator
-from tests.lab.namespaces import SERVER_ADDRESS, SERVER_INTERFACE, open_wire, wait_for
+from tests.lab.namespaces import (
+    CLIENT_ADDRESS,
+    SERVER_ADDRESS,
+    SERVER_INTERFACE,
+    open_wire,
+    wait_for,
+)
 from tests.lab.sensor import listening
 from tests.leaks import leaks
 
@@ -35,6 +41,10 @@ def of_kind(records: list[Record], kind: str) -> list[Record]:
     return [record for record in records if record["kind"] == kind]
 
 
+def complete(records: list[Record]) -> bool:
+    return len(of_kind(records, "action")) == len(TASKS) and bool(of_kind(records, "logout"))
+
+
 @pytest.fixture(scope="module", params=[False, True], ids=["wire-size-frames", "super-packets"])
 def seen(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Seen:
     directory = tmp_path_factory.mktemp("live")
@@ -46,7 +56,7 @@ def seen(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         with listening(wire.server, SERVER_INTERFACE, config, out) as sensor:
             account = (SERVER_ADDRESS, simulator.USER, simulator.PASSWORD)
             did = json.loads(wire.client.run(*client, *account, timeout_s=CLIENT_TIMEOUT_S))
-            wait_for(lambda: bool(of_kind(sensor.records(), "logout")), "the logout's record")
+            wait_for(lambda: complete(sensor.records()), "the records of all it did")
             metrics = wire.server.run(sys.executable, "-c", SCRAPE)
             return Seen(did, metrics, sensor.stop())
 
@@ -57,10 +67,11 @@ def test_logins(seen: Seen) -> None:
     assert [login["op"]["method"] for login in logins] == ["password", "password"]
     assert logins[0]["fault"] == "InvalidLogin"
     for login in logins:
-        assert login["from"]["user"] == simulator.USER
+        assert login["from"]["ip"] == CLIENT_ADDRESS
         assert (login["to"]["ip"], login["to"]["port"]) == (SERVER_ADDRESS, 80)
-    assert "session" not in logins[0]["from"]
-    assert logins[1]["from"]["session"]
+        assert (login["to"]["service"], login["to"]["user"]) == ("VC", simulator.USER)
+    assert "session" not in logins[0]["to"]
+    assert logins[1]["to"]["session"]
 
 
 def test_actions(seen: Seen) -> None:
@@ -72,8 +83,9 @@ def test_actions(seen: Seen) -> None:
         assert action["outcome"] == "success"
         assert action["target"]["type"] == "VirtualMachine"
         assert action["target"]["id"] == seen.did["target"]
-        assert action["from"]["user"] == simulator.USER
-        assert action["from"]["session"] == login["from"]["session"]
+        assert action["target"]["name"] == seen.did["name"]
+        assert action["to"]["user"] == simulator.USER
+        assert action["to"]["session"] == login["to"]["session"]
         assert action["task"].startswith("task-")
         assert action["visibility"] == "clear"
 
@@ -88,8 +100,8 @@ def test_path(seen: Seen) -> None:
 def test_logout(seen: Seen) -> None:
     [logout] = of_kind(seen.records, "logout")
     [login] = [each for each in of_kind(seen.records, "login") if each["outcome"] == "success"]
-    assert logout["from"]["session"] == login["from"]["session"]
-    assert logout["from"]["user"] == simulator.USER
+    assert logout["to"]["session"] == login["to"]["session"]
+    assert logout["to"]["user"] == simulator.USER
 
 
 def test_nothing_is_missing_or_secret(seen: Seen) -> None:
@@ -99,7 +111,8 @@ def test_nothing_is_missing_or_secret(seen: Seen) -> None:
 
 
 def test_metrics(seen: Seen) -> None:
-    counted = dict(line.rsplit(" ", 1) for line in seen.metrics.splitlines() if line[:1] != "#")
+    lines = [line for line in seen.metrics.splitlines() if line and not line.startswith("#")]
+    counted = dict(line.rsplit(" ", 1) for line in lines)
     interface = f'{{interface="{SERVER_INTERFACE}"}}'
     assert float(counted[f"hoptap_capture_packets_total{interface}"]) > 50
     assert float(counted[f"hoptap_capture_packets_dropped_total{interface}"]) == 0

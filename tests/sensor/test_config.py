@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sensor import config
+from sensor import _core, config
 from sensor.exits import ConfigError
 from sensor.settings import MIB, Settings, check_listen, split_listen
 
@@ -36,6 +36,7 @@ def test_values_reach_their_settings() -> None:
         listen = "[::1]:9798"
         [sites]
         trusted_proxies = ["10.0.0.0/8", "fd00::/8"]
+        services = { "10.0.0.5" = "VC" }
         """,
         "hoptap.toml",
     )
@@ -44,6 +45,7 @@ def test_values_reach_their_settings() -> None:
     assert settings.capture.promiscuous is False
     assert settings.limits.memory_bytes_max == 1024 * MIB
     assert settings.sites.trusted_proxies == ("10.0.0.0/8", "fd00::/8")
+    assert settings.sites.services == (("10.0.0.5", "VC"),)
 
 
 @pytest.mark.parametrize(
@@ -94,12 +96,23 @@ def test_values_reach_their_settings() -> None:
             "hoptap.toml:2: sites.trusted_proxies: 10.0.0.1/8 has host bits set",
         ),
         (
+            "[sites]\nservices = { '10.0.0.5' = 'vcenter' }",
+            "hoptap.toml:2: sites.services: 'vcenter' is no service: two or three capitals",
+        ),
+        (
+            "[sites.services]\nvc1 = 'VC'",
+            "hoptap.toml:1: sites.services: 'vc1' does not appear to be an IPv4 or IPv6 address",
+        ),
+        (
             "limits.stream_buffer_bytes_max = 536870912",
             "hoptap.toml:1: limits.stream_buffer_bytes_max: "
             "is above limits.memory_bytes_max (268435456)",
         ),
         ("[history]\npath = 'a\\u0000b'", None),
-        ('[history]\npath = "a\\u0000b"', "hoptap.toml:2: history.path: must not hold a NUL character"),
+        (
+            '[history]\npath = "a\\u0000b"',
+            "hoptap.toml:2: history.path: must not hold a NUL character",
+        ),
     ],
 )
 def test_each_problem_is_one_line_with_file_line_and_key(text: str, line: str | None) -> None:
@@ -139,10 +152,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 
 
 def test_limits_are_those_of_the_core() -> None:
-    header = (ROOT / "sensor/core/bounds.h").read_text()
-    assert re.findall(r"^\s*X\((\w+)\)", header, re.MULTILINE) == [
-        field.name for field in dataclasses.fields(Settings().limits)
-    ]
+    assert tuple(field.name for field in dataclasses.fields(Settings().limits)) == _core.LIMITS
 
 
 def test_every_default_is_allowed_and_has_a_reason() -> None:
@@ -162,12 +172,15 @@ def test_the_example_shows_every_setting_with_its_default() -> None:
     for name, section in config.sections().items():
         body = re.search(rf"^\[{name}\]\n(.*?)(?=^\[|\Z)", text, re.MULTILINE | re.DOTALL)
         assert body, name
-        shown = re.findall(r"^(\w+) = ", body[1], re.MULTILINE)
-        assert shown == [field.name for field in dataclasses.fields(section)]
+        shown = re.findall(r"^# (.+)\n(\w+) = ", body[1], re.MULTILINE)
+        assert shown == [
+            (field.metadata["reason"], field.name) for field in dataclasses.fields(section)
+        ]
 
 
 @pytest.mark.parametrize(
-    "listen", ["localhost:9798", "127.0.0.1", "127.0.0.1:", ":9798", "127.0.0.1:99999", "[::1]", "x"]
+    "listen",
+    ["localhost:9798", "127.0.0.1", "127.0.0.1:", ":9798", "127.0.0.1:99999", "[::1]", "x"],
 )
 def test_a_listen_address_is_numeric_with_a_port(listen: str) -> None:
     assert check_listen(listen) != ""

@@ -1,4 +1,4 @@
-"""Token hashes: equal for equal tokens under one key, useless without it, and the key stays private."""
+"""Token hashes: equal for equal tokens under one key, useless without it; the key stays private."""
 
 import stat
 import threading
@@ -70,7 +70,7 @@ def test_a_key_that_others_can_read_is_refused(tmp_path: Path) -> None:
 
 
 def test_errors_name_the_key_file(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="none.key: No such file"):
+    with pytest.raises(ConfigError, match=r"none\.key: No such file"):
         hashing.file_hasher(tmp_path / "none.key")
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match=r"hash\.key: File exists"):

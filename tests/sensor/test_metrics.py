@@ -1,32 +1,41 @@
 """Metrics: complete, named by the rules, at zero from the start, and readable by Prometheus."""
 
 import re
-from pathlib import Path
+from dataclasses import replace
 
 import pytest
-from prometheus_client.exposition import generate_latest
+from prometheus_client.exposition import choose_encoder, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import CollectorRegistry
 
-from sensor.metrics import CORE_HELP, OTHER, Counted, Metrics
+from sensor import _core, app, hashing
+from sensor.metrics import (
+    ANALYSIS_HELP,
+    CORE_GAUGE_HELP,
+    CORE_HELP,
+    INPUT_HELP,
+    OTHER,
+    Counted,
+    Metrics,
+)
+from sensor.settings import Settings
+from tests.command import DEMO_CAPTURE
 
-ROOT = Path(__file__).parents[2]
 
-
-class Core:
-    """What a source says; operation names as hostile as the traffic may make them."""
+class Hostile:
+    """A source whose operation names are what an attacker may send."""
 
     def counters(self) -> dict[str, int]:
-        return dict.fromkeys(CORE_HELP, 0) | {"packets": 7, "packet_bytes": 700}
+        return dict.fromkeys(CORE_HELP, 0)
 
     def source_stats(self) -> list[dict[str, int]]:
-        return [{"received": 9, "dropped": 2, "frozen": 1, "truncated": 0}]
+        return []
 
     def operations(self) -> list[tuple[str, str, int, int, int]]:
-        return [("sdk", "Login", 3, 1, 0), ('a"b\\', "\x00\n\xe9", 0, 0, 1)]
+        return [('a"b\\', "\x00\n\xe9", 0, 0, 1)]
 
     def gauges(self) -> dict[str, int]:
-        return {"flows": 5, "memory_bytes": 1000, "memory_bytes_limit": 4000}
+        return {}
 
 
 def scrape(metrics: Metrics) -> dict[tuple[str, tuple[str, ...]], float]:
@@ -40,32 +49,51 @@ def scrape(metrics: Metrics) -> dict[tuple[str, tuple[str, ...]], float]:
     }
 
 
-def wired() -> Metrics:
+@pytest.fixture(scope="module")
+def driven() -> Metrics:
+    """After the demo capture went through two workers."""
     metrics = Metrics("1.2.3")
-    metrics.interfaces = ("eth0",)
-    metrics.sources = (Core(), Core())
+    settings = replace(Settings(), capture=replace(Settings().capture, workers=2))
+    inputs = app.Inputs(files=(str(DEMO_CAPTURE),))
+    sensor = app.assemble(settings, hashing.run_hasher(), inputs, metrics)
+    metrics.interfaces = ("eth0",)  # as if the file were one
     metrics.exports.start("ndjson", 100, lambda: 42)
+    app.drive(sensor, lambda records: None, lambda: None)
     return metrics
 
 
-def test_every_counter_of_the_core_has_a_help_text() -> None:
-    header = (ROOT / "sensor/core/counters.h").read_text()
-    names = re.findall(r"^\s*X\((\w+)\)", header, re.MULTILINE)
-    assert list(CORE_HELP) == names
+def test_every_counter_and_gauge_has_a_help_text(driven: Metrics) -> None:
+    assert tuple(CORE_HELP) == _core.COUNTERS
+    for source in driven.sources:
+        assert set(source.gauges()) == set(CORE_GAUGE_HELP)
+        (stats,) = source.source_stats()
+        assert set(stats) == set(INPUT_HELP)
+    tables = {name for name in driven.analysis() if not name.endswith("_shed")}
+    assert tables == set(ANALYSIS_HELP)
 
 
-def test_workers_are_summed() -> None:
-    found = scrape(wired())
-    assert found["hoptap_packets_total", ()] == 14
-    assert found["hoptap_packet_bytes_total", ()] == 1400
-    assert found["hoptap_capture_packets_total", ("eth0",)] == 18
-    assert found["hoptap_capture_packets_dropped_total", ("eth0",)] == 4
-    assert found["hoptap_flows_active", ()] == 10
-    assert found["hoptap_memory_limit_bytes", ()] == 8000
+def test_workers_are_summed(driven: Metrics) -> None:
+    found = scrape(driven)
+    assert len(driven.sources) == 2
+    assert found["hoptap_packets_total", ()] == 2115
+    assert found["hoptap_capture_packets_dropped_total", ("eth0",)] == 0
+    limit = found["hoptap_memory_limit_bytes", ()]
+    assert limit == 2 * Settings().limits.memory_bytes_max
     assert found["hoptap_operations_total", ("Login", "success", "sdk")] == 6
-    assert found["hoptap_operations_total", ("Login", "failure", "sdk")] == 2
-    assert found["hoptap_operations_total", ("\x00\n\xe9", "unknown", 'a"b\\')] == 2
+    assert found["hoptap_operations_total", ("Destroy_Task", "failure", "sdk")] == 2
+    assert found["hoptap_messages_total", ("Login",)] == 11
+    assert found["hoptap_decode_errors_total", ("vim25",)] == 0
+    assert found["hoptap_decode_errors_total", ("proxyproto",)] == 0
+    assert found["hoptap_analysis_sessions", ()] > 0
+    assert found["hoptap_analysis_shed_total", ("sessions",)] == 0
     assert found["hoptap_build_info", ("1.2.3",)] == 1
+
+
+def test_a_name_from_the_traffic_cannot_break_the_text() -> None:
+    metrics = Metrics("1.2.3")
+    metrics.sources = (Hostile(),)
+    found = scrape(metrics)
+    assert found["hoptap_operations_total", ("\x00\n\xe9", "unknown", 'a"b\\')] == 1
 
 
 def test_what_never_happened_is_there_at_zero() -> None:
@@ -81,15 +109,15 @@ def test_what_never_happened_is_there_at_zero() -> None:
     assert found["hoptap_history_removed_total", ("age",)] == 0
 
 
-def test_queues_are_read_at_each_scrape() -> None:
-    found = scrape(wired())
+def test_queues_are_read_at_each_scrape(driven: Metrics) -> None:
+    found = scrape(driven)
     assert found["hoptap_export_queue_records", ("ndjson",)] == 42
     assert found["hoptap_export_queue_limit_records", ("ndjson",)] == 100
 
 
-def test_names_follow_the_rules_and_every_family_has_help() -> None:
+def test_names_follow_the_rules_and_every_family_has_help(driven: Metrics) -> None:
     # https://prometheus.io/docs/practices/naming/, as `promtool check metrics` has them
-    for family in wired().collect():
+    for family in driven.collect():
         assert re.fullmatch(r"hoptap_[a-z0-9_]+", family.name), family.name
         assert family.documentation.endswith("."), family.name
         assert not re.search(r"_(ms|us|kb|mb|count|sum|bucket)$", family.name), family.name
@@ -98,8 +126,8 @@ def test_names_follow_the_rules_and_every_family_has_help() -> None:
             assert sample.name.endswith("_total") is (family.type == "counter"), sample.name
 
 
-def test_no_name_is_given_twice() -> None:
-    names = [family.name for family in wired().collect()]
+def test_no_name_is_given_twice(driven: Metrics) -> None:
+    names = [family.name for family in driven.collect()]
     assert len(names) == len(set(names))
 
 
@@ -111,10 +139,8 @@ def test_a_label_outside_its_closed_set_is_counted_as_other() -> None:
 
 
 @pytest.mark.parametrize("accept", ["", "application/openmetrics-text; version=1.0.0"])
-def test_both_text_formats_can_be_written(accept: str) -> None:
-    from prometheus_client.exposition import choose_encoder
-
+def test_both_text_formats_can_be_written(driven: Metrics, accept: str) -> None:
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(wired())
+    registry.register(driven)
     encode, _ = choose_encoder(accept)
-    assert b"hoptap_packets_total 14.0" in encode(registry)
+    assert b"hoptap_packets_total 2115.0" in encode(registry)

@@ -4,7 +4,7 @@ import pytest
 
 from sensor.table import Column, cell_width, fit, lines_of, printable, table, wrap
 
-COLUMNS = (Column("WHO", shrinks=True, breaks=":"), Column("N", right=True))
+COLUMNS = (Column("WHO", shrinks=1, breaks=":"), Column("N", right=True))
 
 
 def test_a_table_is_as_wide_as_its_widest_cells() -> None:
@@ -32,6 +32,10 @@ def test_a_narrow_terminal_wraps_the_column_that_gives_way() -> None:
 def test_no_column_shrinks_to_nothing() -> None:
     assert fit(COLUMNS, [("x" * 50, "1")], 3) == [10, 1]
     assert fit((Column("fixed"),), [("x" * 50,)], 3) == [50]
+    assert fit((Column("a", shrinks=2), Column("b", shrinks=1)), [("x" * 90, "x" * 90)], 62) == [
+        40,
+        20,
+    ]
 
 
 @pytest.mark.parametrize("width", range(1, 20))

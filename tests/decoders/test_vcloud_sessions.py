@@ -1,0 +1,160 @@
+"""Cloud Director sessions: every login, its tokens, its end."""
+
+import base64
+import gzip
+import json
+
+import pytest
+
+from decoders.message import (
+    Login,
+    LoginMethod,
+    Logout,
+    Outcome,
+    SessionSeen,
+    TransactionFlag,
+)
+from tests.decoders.crafting import hasher, only, rest
+from tests.decoders.vcloud_crafting import (
+    HEAD,
+    HREF,
+    NS,
+    basic,
+    call_xml,
+    decode,
+    vcloud,
+)
+
+
+def _jwt(claims: dict[str, str]) -> str:
+    payload = base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip("=")
+    return f"eyJh.{payload}.c2ln"
+
+
+LOGIN_HEAD = (
+    "x-vcloud-authorization: 48f0\r\nX-VMWARE-VCLOUD-ACCESS-TOKEN: eyJ.a.b\r\n"
+    "Set-Cookie: vcloud-token=48f0; Secure; Path=/\r\n"
+    "Content-Type: application/vnd.vmware.vcloud.session+xml;version=38.1"
+)
+
+
+@pytest.mark.parametrize("path", ["/api/sessions", "/cloudapi/1.0.0/sessions"])
+def test_login(path: str) -> None:
+    body = f'<Session {NS} user="bob" org="acme" href="{HREF}/session"/>'
+    if path.startswith("/cloudapi"):
+        body = json.dumps(
+            {
+                "id": "urn:vcloud:session:1",
+                "user": {"name": "bob", "id": "urn:vcloud:user:2"},
+                "org": {"name": "acme"},
+            }
+        )
+    done = rest(
+        "POST",
+        path,
+        head=basic("BOB@acme:B0b!acme"),
+        response_head=LOGIN_HEAD if body.startswith("<") else LOGIN_HEAD.replace("xml", "json"),
+        response_body=body.encode(),
+    )
+    login = only(decode(done))
+    assert isinstance(login, Login)
+    assert (login.api, login.operation, login.method) == (
+        "vcloud",
+        f"POST {path}",
+        LoginMethod.BASIC,
+    )
+    assert (login.user, login.claimed, login.outcome) == (
+        "bob@acme",
+        "BOB@acme",
+        Outcome.SUCCESS,
+    )
+    assert login.new_tokens == (hasher("48f0"), hasher("eyJ.a.b"))
+    assert "B0b" not in repr(login)
+
+
+def test_login_refused_keeps_the_claimed_user() -> None:
+    done = rest("POST", "/api/sessions", head=basic("dave@globex:wrong"), status=401)
+    login = only(decode(done))
+    assert (login.outcome, login.fault, login.user) == (
+        Outcome.FAILURE,
+        "HTTP 401",
+        "dave@globex",
+    )
+    assert login.new_tokens == ()
+
+
+def test_provider_login() -> None:
+    done = rest(
+        "POST",
+        "/cloudapi/1.0.0/sessions/provider",
+        head=basic("administrator@System:x"),
+        response_head="X-VMWARE-VCLOUD-ACCESS-TOKEN: eyJ.p.q",
+    )
+    login = only(decode(done))
+    assert (login.user, login.new_tokens) == ("administrator@System", (hasher("eyJ.p.q"),))
+
+
+def test_saml_login() -> None:
+    assertion = (
+        b"<saml2:Assertion xmlns:saml2='u'><saml2:Subject><saml2:NameID>bob</saml2:NameID>"
+        b"</saml2:Subject></saml2:Assertion>"
+    )
+    token = base64.b64encode(gzip.compress(assertion)).decode()
+    done = rest("POST", "/api/sessions", head=f'Authorization: SIGN token="{token}",org="acme"')
+    login = only(decode(done))
+    assert (login.method, login.claimed) == (LoginMethod.SAML, "bob@acme")
+    assert token not in repr(login)
+
+
+def test_api_token_login() -> None:
+    access = _jwt({"sub": "bob", "iss": "acme@44bd"})
+    done = rest(
+        "POST",
+        "/oauth/tenant/acme/token",
+        body=b"grant_type=refresh_token&refresh_token=s3cret",
+        response_head="Content-Type: application/json",
+        response_body=json.dumps({"access_token": access, "token_type": "Bearer"}).encode(),
+    )
+    login = only(decode(done))
+    assert (login.method, login.user) == (LoginMethod.TOKEN, "bob@acme")
+    assert login.new_tokens == (hasher(access),)
+    call = only(decode(rest("POST", "/api/vApp", head=f"Authorization: Bearer {access}")))
+    assert call.token == login.new_tokens[0]
+
+
+def test_logout_and_session_read() -> None:
+    logout = only(call_xml("DELETE", "/api/session", status=204))
+    assert isinstance(logout, Logout)
+    assert (logout.token, logout.sessions) == (hasher("t0ken"), ())
+    other = "/cloudapi/1.0.0/sessions/urn:vcloud:session:9"
+    logout = only(call_xml("DELETE", other, status=204))
+    assert logout.sessions == (hasher("urn:vcloud:session:9"),)
+    assert only(call_xml("DELETE", "/cloudapi/1.0.0/sessions/current", status=204)).sessions == ()
+    seen = only(
+        call_xml("GET", "/api/session", "session", f'<Session {NS} user="bob" org="acme"/>')
+    )
+    assert isinstance(seen, SessionSeen)
+    assert (seen.token, seen.user) == (hasher("t0ken"), "bob@acme")
+
+
+def test_new_token_alone() -> None:
+    done = rest("GET", "/api/org", head=HEAD, flags=TransactionFlag.NEW_TOKEN)
+    seen = only(decode(done))
+    assert isinstance(seen, SessionSeen)
+    assert (seen.token, seen.user) == (hasher("t0ken"), "")
+
+
+@pytest.mark.parametrize(
+    ("target", "head", "claimed"),
+    [
+        ("/api/sessions", "", True),
+        ("/api/session", HEAD, True),
+        ("/api/session", "vmware-api-session-id: x", False),
+        ("/api/vcenter/vm", "", False),
+        ("/api/v1/pods", "", False),
+        ("/cloudapi/1.0.0/vms", "", True),
+        ("/sdk", "", False),
+    ],
+)
+def test_claims(target: str, head: str, claimed: bool) -> None:
+    assert vcloud.claims(rest("POST", target, head=head)) is claimed

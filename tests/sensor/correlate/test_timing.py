@@ -1,0 +1,163 @@
+"""When a record leaves, what may still come, and what amends it."""
+
+import pickle
+
+import pytest
+
+from decoders.message import Outcome
+from sensor.analysis import AnalysisLimits
+from sensor.correlate.correlator import Limits
+from tests.sensor.talk import ADMIN, ALICE, BOB, ESX1, VC, VCD, Talk, vapp, vm
+
+
+@pytest.fixture
+def talk() -> Talk:
+    talk = Talk()
+    talk.login(BOB, VCD, "bob@acme")
+    talk.login(ADMIN, VC, "admin")
+    talk.wait(3)
+    talk.records.clear()
+    return talk
+
+
+def test_an_action_waits_for_its_task(talk: Talk) -> None:
+    talk.call(ADMIN, VC, "Destroy_Task", vm("vm-1"), task="task-1")
+    assert talk.records == []
+    [record] = talk.task(ADMIN, VC, "task-1", outcome=Outcome.FAILURE, fault="InvalidPowerState")
+    assert (record.kind, record.outcome, record.fault) == ("action", "failure", "InvalidPowerState")
+    assert record.task == "task-1"
+
+
+def test_it_waits_no_longer_than_the_hold_and_is_amended_once(talk: Talk) -> None:
+    talk.call(ADMIN, VC, "Destroy_Task", vm("vm-1"), task="task-1")
+    assert talk.wait(1.9) == []
+    [record] = talk.wait(0.2)
+    assert (record.kind, record.outcome) == ("action", "unknown")
+    [amendment] = talk.task(ADMIN, VC, "task-1")
+    assert (amendment.kind, amendment.outcome) == ("chain", "success")
+    assert (amendment.amends, amendment.reason) == (record.id, "task ended")
+    assert amendment.id != record.id and amendment.chain == record.chain
+    assert talk.task(ADMIN, VC, "task-1") == []
+
+
+def test_a_task_that_ends_hours_later_still_amends(talk: Talk) -> None:
+    talk.call(ADMIN, VC, "CloneVM_Task", vm("vm-1"), task="task-1")
+    talk.wait(5 * 3600)
+    [amendment] = talk.task(ADMIN, VC, "task-1")
+    assert amendment.reason == "task ended"
+
+
+def test_a_call_refused_outright_has_no_task_to_wait_for(talk: Talk) -> None:
+    talk.call(ADMIN, VC, "Destroy_Task", vm("vm-1"), outcome=Outcome.FAILURE, fault="NoPermission")
+    [record] = talk.records
+    assert (record.outcome, record.fault) == ("failure", "NoPermission")
+
+
+def test_a_parent_that_completes_after_its_child(talk: Talk) -> None:
+    """A synchronous call ends after all that it caused."""
+    talk.call(BOB, VCD, "runScript", vapp("app"), request_id="q", task="t", at=10.0)
+    talk.call(VC, ESX1, "StartProgramInGuest", vm("22"), operation_id="q-59", at=10.02)
+    assert talk.records == []
+    talk.call(VCD, VC, "StartProgramInGuest", vm("vm-1"), operation_id="q", at=10.01, lasts=0.05)
+    assert talk.path("StartProgramInGuest", VC) == "VCD:bob@acme:VC:vCloudService"
+    talk.wait(3)
+    assert talk.path("StartProgramInGuest", ESX1) == "VCD:bob@acme:VC:vCloudService:ESX:vpxuser"
+    assert talk.amendments() == []
+
+
+def test_a_parent_out_of_order_within_the_hold(talk: Talk) -> None:
+    talk.call(VC, ESX1, "Destroy_Task", vm("22", "web"), operation_id="q-1-2", at=10.03)
+    talk.call(VCD, VC, "Destroy_Task", vm("vm-1", "web"), operation_id="q-1", at=10.02)
+    talk.call(BOB, VCD, "DELETE vApp", vapp("app"), request_id="q-1", at=10.01)
+    talk.finish()
+    assert talk.path("Destroy_Task", ESX1) == "VCD:bob@acme:VC:vCloudService:ESX:vpxuser"
+    assert talk.amendments() == []
+
+
+def test_a_parent_after_the_hold_amends_the_whole_chain(talk: Talk) -> None:
+    """The cloud answered after many seconds; everything below had been said by then."""
+    talk.call(VCD, VC, "Destroy_Task", vm("vm-1", "web"), operation_id="q-1", at=10.02)
+    talk.call(VC, ESX1, "Destroy_Task", vm("22", "web"), operation_id="q-1-2", at=10.03)
+    talk.wait(10)
+    assert talk.path("Destroy_Task", ESX1) == "?:?:VC:vCloudService:ESX:vpxuser"
+    talk.call(BOB, VCD, "DELETE vApp", vapp("app"), request_id="q-1", at=10.01, lasts=12)
+    assert talk.path("Destroy_Task", VC) == "VCD:bob@acme:VC:vCloudService"
+    assert talk.path("Destroy_Task", ESX1) == "VCD:bob@acme:VC:vCloudService:ESX:vpxuser"
+    assert talk.amendments() == ["parent seen", "parent seen"]
+
+
+def test_a_parent_is_begun_before_its_child(talk: Talk) -> None:
+    talk.call(VCD, VC, "Destroy_Task", vm("vm-1"), operation_id="q-1", at=10.0)
+    talk.call(BOB, VCD, "DELETE vApp", vapp("app"), request_id="q-1", at=10.02)
+    talk.finish()
+    assert talk.path("Destroy_Task", VC) == "?:?:VC:vCloudService"
+
+
+def test_a_service_that_becomes_known_within_the_hold(talk: Talk) -> None:
+    """The first that is seen of a cloud is what it does, the next what it is asked."""
+    other = "10.0.2.11"
+    talk.login(other, VC, "vCloudService")
+    talk.call(other, VC, "Destroy_Task", vm("vm-1"))
+    talk.login(ALICE, other, "alice@acme", api="vcloud")
+    talk.wait(3)
+    assert talk.path("Destroy_Task", VC) == "?:?:VC:vCloudService"
+
+
+def test_a_loop_of_ids_ends(talk: Talk) -> None:
+    """Two services that call each other under one id."""
+    talk.login(VC, VCD, "vc@system")
+    for number in range(50):
+        client, server = ((VC, VCD), (VCD, VC))[number % 2]
+        talk.call(client, server, "Destroy_Task", vm("vm-1"), operation_id="same")
+    talk.finish()
+    paths = [each.chain.path for each in talk.records if each.chain and each.kind == "action"]
+    assert len(paths) == 50
+    assert max(len(path) for path in paths) < 1000
+
+
+def test_a_full_table_sheds_the_oldest_and_counts() -> None:
+    talk = Talk(limits=AnalysisLimits(correlate=Limits(actions_max=10)))
+    talk.login(ADMIN, VC, "admin")
+    for number in range(50):
+        talk.call(ADMIN, VC, "Destroy_Task", vm(f"vm-{number}"), task=f"task-{number}")
+    gauges = talk.analysis.gauges()
+    assert gauges["actions"] <= 11 and gauges["actions_shed"] >= 39
+    talk.finish()
+    assert sum(each.kind == "action" for each in talk.records) == 50
+
+
+def test_old_actions_leave_by_age(talk: Talk) -> None:
+    for number in range(20):
+        talk.call(ADMIN, VC, "Destroy_Task", vm(f"vm-{number}"), operation_id=f"id-{number}")
+    talk.wait(2000)
+    assert talk.analysis.gauges()["actions"] == 0
+    assert talk.analysis.gauges()["actions_shed"] == 0
+
+
+def test_the_state_is_plain_enough_to_be_stored_at_any_moment(talk: Talk) -> None:
+    """Cut a conversation anywhere, store and load the analysis, go on: the same records."""
+
+    def say(part: int, talk: Talk) -> None:
+        match part:
+            case 0:
+                talk.call(BOB, VCD, "DELETE vApp", vapp("app"), request_id="q", task="t")
+            case 1:
+                talk.call(VC, ESX1, "Destroy_Task", vm("22"), operation_id="q-1-2", token="?")
+            case 2:
+                talk.call(VCD, VC, "Destroy_Task", vm("vm-1"), operation_id="q-1", task="t-1")
+            case 3:
+                talk.task(VCD, VC, "t-1")
+            case 4:
+                talk.task(BOB, VCD, "t", lower_tasks=("t-1",))
+
+    for cut in range(6):
+        whole, parted = pickle.loads(pickle.dumps(talk)), pickle.loads(pickle.dumps(talk))
+        for part in range(5):
+            say(part, whole)
+            if part == cut:
+                parted = pickle.loads(pickle.dumps(parted))
+            say(part, parted)
+        whole.finish()
+        parted.finish()
+        assert whole.records == parted.records
+        assert len(whole.records) >= 3

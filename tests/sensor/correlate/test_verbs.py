@@ -1,0 +1,57 @@
+"""Verbs across levels: what may lead to what."""
+
+import pytest
+
+from decoders.message import OperationClass
+from sensor.correlate.verbs import IMPOSSIBLE, SAME, Verb, compatible, verb_of
+
+
+@pytest.mark.parametrize(
+    ("operation", "kind", "verb"),
+    [
+        ("Destroy_Task", OperationClass.DELETE, Verb.DESTROY),
+        ("DELETE vApp", OperationClass.DELETE, Verb.DESTROY),
+        ("UnregisterVM", OperationClass.DELETE, Verb.DESTROY),
+        ("RegisterVM_Task", OperationClass.CREATE, Verb.CREATE),
+        ("instantiateVAppTemplate", OperationClass.CREATE, Verb.CREATE),
+        ("CloneVM_Task", OperationClass.CREATE, Verb.CREATE),
+        ("recomposeVApp", OperationClass.UPDATE, Verb.CONFIGURE),
+        ("ReconfigVM_Task", OperationClass.UPDATE, Verb.CONFIGURE),
+        ("powerOn", OperationClass.POWER, Verb.POWER_ON),
+        ("PowerOnVM_Task", OperationClass.POWER, Verb.POWER_ON),
+        ("deploy", OperationClass.POWER, Verb.POWER_ON),
+        ("undeploy", OperationClass.POWER, Verb.UNDEPLOY),
+        ("ShutdownGuest", OperationClass.POWER, Verb.POWER_OFF),
+        ("RebootGuest", OperationClass.POWER, Verb.RESET),
+        ("RemoveAllSnapshots_Task", OperationClass.DELETE, Verb.SNAPSHOT),
+        ("runScript", OperationClass.UPDATE, Verb.GUEST),
+        ("StartProgramInGuest", OperationClass.GUEST, Verb.GUEST),
+        ("AcquireTicket", OperationClass.CONSOLE, Verb.CONSOLE),
+        ("SetEntityPermissions", OperationClass.UPDATE, Verb.CONFIGURE),
+    ],
+)
+def test_verb_of(operation: str, kind: OperationClass, verb: Verb) -> None:
+    assert verb_of(operation, kind) is verb
+
+
+def test_every_verb_explains_itself_best() -> None:
+    for verb in Verb:
+        assert compatible(verb, verb) == SAME
+        assert all(compatible(other, verb) < SAME for other in Verb if other is not verb)
+
+
+@pytest.mark.parametrize(
+    ("parent", "child", "possible"),
+    [
+        (Verb.DESTROY, Verb.POWER_OFF, True),
+        (Verb.POWER_OFF, Verb.DESTROY, False),
+        (Verb.UNDEPLOY, Verb.DESTROY, True),
+        (Verb.CREATE, Verb.POWER_ON, True),
+        (Verb.POWER_ON, Verb.DESTROY, False),
+        (Verb.DESTROY, Verb.CREATE, False),
+        (Verb.GUEST, Verb.POWER_OFF, False),
+        (Verb.MIGRATE, Verb.CREATE, True),
+    ],
+)
+def test_what_leads_to_what(parent: Verb, child: Verb, possible: bool) -> None:
+    assert (compatible(parent, child) > IMPOSSIBLE) is possible
