@@ -48,10 +48,11 @@ _PATH: _Places = (
 )
 
 
-# The paths at which a read can say one of these facts, for the core to look at; `summary` and
-# `config` whole change with every statistic, so of them only their stable parts count.
+# The paths at which a read can say one of these facts, for the core to look at. `summary` whole
+# is left out: it changes with every statistic.
 IDENTITY_PROPERTIES = (
     *dict.fromkeys(path for path, below in (*_NAME, *_UUID, *_INSTANCE_UUID, *_PATH) if not below),
+    "config",
     "summary.config",
     "parentVApp",
 )

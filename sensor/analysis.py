@@ -82,6 +82,7 @@ class Analysis:
         self._claims: OrderedDict[Flow, tuple[str, int]] = OrderedDict()  # PROXY headers
         self._unnamed: OrderedDict[int, list[int]] = OrderedDict()  # session -> its actions
         self._claims_shed = 0
+        self._last_call: tuple[Flow | None, int, int] = (None, 0, 0)  # flow, time, its action
         self._age_ns = 0  # when idle sessions are looked for next
         self._handlers: dict[type[Message], Callable[[Any, Sighting], list[Record]]] = {
             Call: self._call,
@@ -97,7 +98,8 @@ class Analysis:
 
     def message(self, flow: Flow, message: Message, visibility: str = "clear") -> list[Record]:
         at = self._sighting(flow, message, visibility)
-        records = self._handlers[type(message)](message, at)
+        handler = self._handlers.get(type(message))
+        records = handler(message, at) if handler is not None else []
         return records + self._said() if self._correlator.has_news else records
 
     def gap(self, flow: Flow, direction: int, size_bytes: int, time_ns: int) -> list[Record]:
@@ -191,12 +193,23 @@ class Analysis:
         action = self._action(call, at, session)
         self._legs.keep(flow, call, action.seq)
         learn_from_call(self.inventory, action)
+        self._last_call = (flow, call.time_ns, action.seq)
         if session is not None and not session.user and not call.user:
             unnamed = self._unnamed.setdefault(session.id, [])
             unnamed.append(action.seq)
             del unnamed[:-UNNAMED_MAX]
+        if call.ticket:
+            self._inherit(action)
         self._correlator.add(action)
         return []
+
+    def _inherit(self, action: Action) -> None:
+        """The ticket that a call redeems was asked for by another action: that caused it."""
+        ticket = self.sessions.ticket(action.call.ticket)
+        issuer = self._correlator.actions.get(ticket.action) if ticket is not None else None
+        if issuer is not None:
+            action.hard = ((issuer.seq, Fact("ticket", action.call.ticket, "proved")),)
+            action.is_heir = issuer.server == action.server and not action.session
 
     def _action(self, call: Call, at: Sighting, session: Session | None) -> Action:
         flow = at.flow
@@ -267,8 +280,9 @@ class Analysis:
         return []
 
     def _ticket(self, message: TicketIssued, at: Sighting) -> list[Record]:
-        del at
-        self.sessions.issue(message)
+        flow, time_ns, seq = self._last_call
+        issued_by = seq if (flow, time_ns) == (at.flow, message.time_ns) else 0
+        self.sessions.issue(message, issued_by)
         return []
 
     def _unknown(self, identity: int) -> Session | None:

@@ -96,6 +96,8 @@ class Logins:
             return None
         self._services.proxy(at.flow.server_ip, legs=1)
         held = self._held.pop(leg.subject.id, None)
+        if held is None and leg.subject.source.ip == at.client_ip:
+            return []  # the proxy had said so itself
         record = self._from_client(leg.subject, at)
         if held is None:
             record = replace(

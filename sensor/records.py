@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, fields
@@ -228,10 +229,14 @@ def encode_msgpack(record: Record) -> bytes:
     return packed
 
 
+# Ids must differ, not be secret: a system call for each would cost more than all else of a record.
+_random = random.Random(os.urandom(32))
+
+
 def new_id(time_ns: int | None = None) -> str:
     """A UUIDv7 (RFC 9562 section 5.7) of this packet time, or of now."""
     milliseconds = (time.time_ns() if time_ns is None else time_ns) // 1_000_000
-    value = (milliseconds & (1 << 48) - 1) << 80 | int.from_bytes(os.urandom(10))
+    value = (milliseconds & (1 << 48) - 1) << 80 | _random.getrandbits(80)
     value = value & ~(0xF << 76) | 0x7 << 76
     text = f"{value & ~(0x3 << 62) | 0x2 << 62:032x}"
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"

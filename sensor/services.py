@@ -137,14 +137,19 @@ class Services:
         if not forwarded_for:
             return ""
         claimed = self._nearest(forwarded_for)
-        if claimed and not self.is_proxy(ip) and not self._by_ip.get(ip):
-            claims = self._claims.setdefault(ip, set())
-            self._bound(self._claims)
-            claims.add(claimed)
-            if len(claims) >= CLAIMS_OF_PROXY:
-                self.proxy(ip)
-                del self._claims[ip]
-        return claimed if self.is_proxy(ip) else ""
+        if not claimed or self.is_proxy(ip):
+            return claimed
+        if ip in self._by_ip:
+            return ""
+        claims = self._claims.setdefault(ip, set())
+        self._bound(self._claims)
+        claims.add(claimed)
+        if len(claims) >= CLAIMS_OF_PROXY:
+            self.proxy(ip)
+            del self._claims[ip]
+            return claimed
+        # To pose as a service takes away nobody's blame: its calls need a cause of their own.
+        return claimed if claimed in self._by_ip else ""
 
     def _observe_login(self, message: Login, server_ip: str, port: int, client_ip: str) -> None:
         service = _API_SERVICE.get(message.api, "")
@@ -176,7 +181,10 @@ class Services:
         return ""
 
     def _is_trusted(self, ip: str) -> bool:
-        address = ipaddress.ip_address(ip)
+        try:
+            address = ipaddress.ip_address(ip)
+        except ValueError:  # what a PROXY header may name
+            return False
         return any(address in network for network in self._trusted)
 
     def _bound(self, table: OrderedDict[K, V]) -> None:

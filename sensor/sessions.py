@@ -57,6 +57,7 @@ class Ticket:
     session: int  # who asked for it
     kind: str
     redeemed: int = 0
+    action: int = 0  # by which it was asked for, in the correlator; 0: not known
 
 
 class Sessions:
@@ -138,9 +139,16 @@ class Sessions:
         known = self._tickets.get(ticket)
         return self._sessions.get(known.session) if known is not None else None
 
-    def issue(self, message: TicketIssued) -> None:
+    def ticket(self, name: str) -> Ticket | None:
+        return self._tickets.get(name)
+
+    def issue(self, message: TicketIssued, action: int = 0) -> None:
+        """A ticket handed on is issued again: what counts is who got it last."""
         session = self.of_token(message.token, message.end_ns)
-        self._tickets[message.ticket] = Ticket(session.id if session else 0, message.kind)
+        self._tickets[message.ticket] = Ticket(
+            session.id if session else 0, message.kind, action=action
+        )
+        self._tickets.move_to_end(message.ticket)
         if len(self._tickets) > self._tickets_max:
             self._tickets.popitem(last=False)
             self.tickets_shed += 1
@@ -225,7 +233,7 @@ class Sessions:
             if session.key:
                 self._by_key[session.key] = session.id
         for name, row in plain["tickets"].items():
-            self._tickets[name] = Ticket(**row)
+            self._tickets[name] = Ticket(**{**row, "action": 0})
 
     def _new(self, time_ns: int) -> Session:
         self._last_id += 1

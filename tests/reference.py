@@ -14,6 +14,8 @@ How it reads, and where it differs from the core:
   it has the REQUEST_GAP or RESPONSE_GAP flag. The core resynchronises; compare captures with loss
   by other means.
 - A PROXY protocol header is skipped. After CONNECT the tunnel is read on, TUNNELLED set.
+- Heads have CRLF between the lines only; the core ends the last line with one too. `end_ns` of a
+  request without response is the flow's last packet; the core's is when it gave up.
 - NEW_TOKEN and the *_CUT flags are never set. No TLS, no HTTP/2: such flows yield nothing.
 - IPv4 and IPv6 over Ethernet with any number of VLAN tags, or raw IP; no tunnels, no IP fragments.
 """

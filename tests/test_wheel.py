@@ -61,5 +61,7 @@ def test_the_wheel_replays_its_demo(wheel: Path, tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(str(installed))
-    paths = {json.loads(line).get("chain", {}).get("path", "") for line in out.open()}
+    paths = {
+        json.loads(line).get("chain", {}).get("path", "") for line in out.read_text().splitlines()
+    }
     assert any(path.count(":") >= 5 for path in paths)  # three hops

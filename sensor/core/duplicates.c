@@ -14,21 +14,20 @@
 #include "hash64.h"
 
 enum {
-    WAYS = 4,           /* one cache line */
-    BUCKETS = 1 << 14,  /* 65,536 datagrams in 1 MiB: 65 ms of a million packets a second */
+    WAYS = 8, /* one cache line */
+    /* 32,768 datagrams: 20 ms of 1.6 million packets a second. 256 KiB stay in the second-level cache. */
+    BUCKETS = 1 << 12,
+    TIME_BITS = 24, /* of units of 16 us: they wrap after four minutes, longer than any window */
+    TIME_UNIT_SHIFT = 14,
 };
 
 static const uint64_t MS = 1000000;
 static const uint64_t NO_ID_WINDOW_MS = 1;
 
-struct entry {
-    uint64_t hash; /* 0: never used */
-    uint64_t time_ns;
-};
-
 struct duplicates {
-    struct entry *table; /* BUCKETS times WAYS; owned, freed in duplicates_close */
-    uint64_t window_ns, no_id_window_ns;
+    /* BUCKETS times WAYS: 40 bits of hash above 24 of time, the newest first; owned, freed in duplicates_close */
+    uint64_t *table;
+    uint64_t window, no_id_window; /* in units of time */
     uint64_t seed; /* secret, so that nobody can make two datagrams look like one */
 };
 
@@ -38,12 +37,14 @@ struct duplicates *duplicates_open(const struct limits *limits)
     if (!duplicates)
         return NULL;
     uint64_t window_ms = limits->duplicate_window_ms;
-    duplicates->window_ns = window_ms * MS;
-    duplicates->no_id_window_ns = (window_ms < NO_ID_WINDOW_MS ? window_ms : NO_ID_WINDOW_MS) * MS;
+    uint64_t no_id_window_ms = window_ms < NO_ID_WINDOW_MS ? window_ms : NO_ID_WINDOW_MS;
+    /* one more, because both times lost a part of a unit */
+    duplicates->window = window_ms ? (window_ms * MS >> TIME_UNIT_SHIFT) + 1 : 0;
+    duplicates->no_id_window = (no_id_window_ms * MS >> TIME_UNIT_SHIFT) + 1;
     if (getrandom(&duplicates->seed, sizeof duplicates->seed, GRND_NONBLOCK) < 0)
         duplicates->seed = (uint64_t)(uintptr_t)duplicates;
-    size_t bytes = (size_t)BUCKETS * WAYS * sizeof(struct entry);
-    duplicates->table = aligned_alloc(WAYS * sizeof(struct entry), bytes);
+    size_t bytes = (size_t)BUCKETS * WAYS * sizeof *duplicates->table;
+    duplicates->table = aligned_alloc(WAYS * sizeof *duplicates->table, bytes);
     if (!duplicates->table) {
         duplicates_close(duplicates);
         return NULL;
@@ -85,32 +86,31 @@ static uint64_t hash_of(const struct datagram *datagram, uint64_t seed)
                     (uint64_t)datagram->protocol << 16 | (uint64_t)datagram->tcp_flags << 8 |
                     datagram->ip_version;
     uint64_t hash = hash64_mix(numbers ^ k1 ^ source, ports ^ k2 ^ destination);
-    hash = hash64_mix(hash ^ k3, rest ^ payload_ends(datagram) ^ seed);
-    return hash ? hash : 1;
+    return hash64_mix(hash ^ k3, rest ^ payload_ends(datagram) ^ seed);
+}
+
+/* How far apart two times are, on the circle of TIME_BITS. */
+static uint64_t apart(uint64_t one, uint64_t other)
+{
+    const uint64_t mask = (1u << TIME_BITS) - 1;
+    uint64_t there = (one - other) & mask, back = (other - one) & mask;
+    return there < back ? there : back;
 }
 
 bool duplicate_seen(struct duplicates *duplicates, const struct datagram *datagram,
                     uint64_t time_ns)
 {
-    if (duplicates->window_ns == 0)
+    if (duplicates->window == 0)
         return false;
-    uint64_t window_ns =
-        datagram->ip_id == 0 ? duplicates->no_id_window_ns : duplicates->window_ns;
+    uint64_t window = datagram->ip_id == 0 ? duplicates->no_id_window : duplicates->window;
     uint64_t hash = hash_of(datagram, duplicates->seed);
-    struct entry *way = duplicates->table + (hash >> 32) % BUCKETS * WAYS;
-    struct entry *oldest = way;
-    for (unsigned i = 0; i < WAYS; i++) {
-        if (way[i].hash == hash) {
-            uint64_t apart = time_ns > way[i].time_ns ? time_ns - way[i].time_ns
-                                                      : way[i].time_ns - time_ns;
-            if (apart <= window_ns)
-                return true;
-            oldest = &way[i];
-            break;
-        }
-        if (way[i].time_ns < oldest->time_ns)
-            oldest = &way[i];
-    }
-    *oldest = (struct entry){hash, time_ns};
+    uint64_t *bucket = duplicates->table + hash % BUCKETS * WAYS;
+    uint64_t now = time_ns >> TIME_UNIT_SHIFT & ((1u << TIME_BITS) - 1);
+    uint64_t tag = hash >> TIME_BITS | 1; /* never that of an entry not used yet */
+    for (unsigned i = 0; i < WAYS; i++)
+        if (bucket[i] >> TIME_BITS == tag && apart(now, bucket[i]) <= window)
+            return true;
+    memmove(bucket + 1, bucket, (WAYS - 1) * sizeof *bucket); /* the oldest falls out */
+    bucket[0] = tag << TIME_BITS | now;
     return false;
 }

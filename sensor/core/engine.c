@@ -87,9 +87,13 @@ static void stream_data(void *context, struct flow *flow, enum direction directi
 static void stream_gap(void *context, struct flow *flow, enum direction direction, uint64_t bytes,
                        uint64_t time_ns)
 {
-    struct protocol *protocol = protocol_of(context, flow);
-    if (protocol)
-        protocol_gap(protocol, direction, bytes, time_ns);
+    struct engine *engine = context;
+    struct protocol *protocol = protocol_of(engine, flow);
+    if (!protocol)
+        return;
+    if (protocol_is_http(protocol))
+        batch_gap(engine->batch, flow, direction, bytes);
+    protocol_gap(protocol, direction, bytes, time_ns);
 }
 
 static void stream_close(void *context, struct flow *flow, enum direction direction,

@@ -14,6 +14,9 @@ enum {
     LIST_GRAIN = 64,
     /* How many times within stream_gap_timeout_ms the flows with holes are looked through at most. */
     SCANS_PER_TIMEOUT = 16,
+    /* After a silence as long as the time-out, in a file, what is missing may be the next packet; this many
+     * are seen before holes are judged. More than any reordering. */
+    PATIENCE_PACKETS = 16,
 };
 
 static const uint64_t MS = 1000000;
@@ -36,6 +39,8 @@ struct flow_table {
     uint64_t now_ns;        /* the latest packet time */
     uint64_t due_ns;        /* nothing is to be done before */
     uint64_t scan_ns;       /* next look through the flows with holes, at the earliest */
+    uint64_t patience_ns;   /* or rather not before this, or patience_packets, */
+    uint64_t patience_packets, packets; /* of the packets seen */
     struct flow_list active, closed; /* by listed_ns; each flow is in one of them */
     struct flow *waiting;   /* flows with holes */
     struct flow *unused;    /* linked by table_next */
@@ -320,6 +325,7 @@ struct flow *flow_of(struct flow_table *table, const struct datagram *datagram,
     if (!flow && !(flow = begin_flow(table, datagram, packet, direction)))
         return NULL;
     table->last = flow;
+    table->packets++;
     flow->segment[*direction] = segment;
     flow->packets[*direction]++;
     flow->bytes[*direction] += datagram->payload_wire_bytes;
@@ -332,15 +338,6 @@ struct flow *flow_of(struct flow_table *table, const struct datagram *datagram,
     return flow;
 }
 
-static uint64_t hole_since_ns(const struct tcp *tcp)
-{
-    uint64_t to_server = tcp->stream[TO_SERVER].hole_since_ns;
-    uint64_t to_client = tcp->stream[TO_CLIENT].hole_since_ns;
-    if (!to_server || !to_client)
-        return to_server | to_client;
-    return to_server < to_client ? to_server : to_client;
-}
-
 /* Puts the flow into the lists that its streams call for. */
 static void sort_in(struct flow_table *table, struct flow *flow)
 {
@@ -348,7 +345,7 @@ static void sort_in(struct flow_table *table, struct flow *flow)
     if (tcp->waiting != flow->is_waiting)
         (tcp->waiting ? waiting_add : waiting_remove)(table, flow);
     if (tcp->waiting) {
-        uint64_t due_ns = hole_since_ns(tcp) + gap_ns(table);
+        uint64_t due_ns = tcp_waiting_since(tcp) + gap_ns(table);
         set_due(table, due_ns > table->scan_ns ? due_ns : table->scan_ns);
     }
     if (flow->is_closed || !tcp->stream[TO_SERVER].closed || !tcp->stream[TO_CLIENT].closed)
@@ -391,15 +388,22 @@ static void expire(struct flow_table *table)
 
 void flow_table_advance(struct flow_table *table, uint64_t time_ns)
 {
-    if (time_ns > table->now_ns)
+    if (time_ns > table->now_ns) {
+        if (time_ns - table->now_ns > gap_ns(table) / 2) {
+            table->patience_ns = time_ns + gap_ns(table);
+            table->patience_packets = table->packets + PATIENCE_PACKETS;
+        }
         table->now_ns = time_ns;
+    }
     if (table->now_ns < table->due_ns)
         return;
     table->due_ns = NEVER;
-    if (table->now_ns >= table->scan_ns)
+    if (table->now_ns < table->scan_ns)
+        set_due(table, table->waiting ? table->scan_ns : NEVER);
+    else if (table->packets < table->patience_packets && table->now_ns < table->patience_ns)
+        set_due(table, table->now_ns);
+    else
         scan_waiting(table);
-    else if (table->waiting)
-        set_due(table, table->scan_ns);
     expire(table);
 }
 

@@ -16,17 +16,14 @@ static int64_t nearer(int64_t ahead, uint32_t sequence, const struct stream *str
     return candidate > 0 && (ahead == HOLE_NONE || candidate < ahead) ? candidate : ahead;
 }
 
-int64_t hole_bytes(const struct tcp *tcp, enum direction direction)
+int64_t hole_bytes(const struct stream *stream)
 {
-    const struct stream *stream = &tcp->stream[direction];
     const struct held_segment *held = held_first(stream);
     int64_t ahead = HOLE_NONE;
     if (held)
         ahead = nearer(ahead, held->sequence, stream);
     if (stream->fin_seen)
         ahead = nearer(ahead, stream->fin_sequence, stream);
-    if (tcp->reset_seen && tcp->reset_direction == direction)
-        ahead = nearer(ahead, tcp->reset_sequence, stream);
     if (stream->acknowledged_seen && sequence_lacks(stream, stream->acknowledged))
         ahead = nearer(ahead, stream->acknowledged, stream);
     return ahead;
@@ -40,16 +37,10 @@ bool hole_exists(const struct tcp *tcp, enum direction direction)
     if (!stream->anchored)
         return true;
     if (!tcp->settled && (held_first(stream) || stream->fin_seen))
-        return true;
+        return true; /* to see whether the other side's SYN comes */
     if (hole_waits_for_other(stream)) /* each for the other: one of them lies */
         return hole_waits_for_other(&tcp->stream[!direction]);
-    return hole_bytes(tcp, direction) != HOLE_NONE;
-}
-
-bool hole_is_due(const struct stream *stream, uint64_t now_ns, uint64_t timeout_ns)
-{
-    return stream->hole_since_ns && now_ns > stream->hole_since_ns &&
-           now_ns - stream->hole_since_ns >= timeout_ns;
+    return hole_bytes(stream) != HOLE_NONE;
 }
 
 enum direction hole_oldest(const struct tcp *tcp)

@@ -107,8 +107,8 @@ void http1_gap(struct protocol *protocol, enum direction direction, uint64_t byt
 void http1_end(struct protocol *protocol, enum direction direction, uint64_t time_ns);
 void http1_close(struct protocol *protocol, uint64_t time_ns);
 
-/* Looks for a message at the beginning of a chunk. START_YES: the side stands before a head, which is
- * either these bytes or, with replay set, held. */
+/* Looks for a message at the beginning of a chunk. START_YES: the side stands before a head, which begins with
+ * what it holds, to be replayed, if anything, and goes on with this chunk. */
 enum start_verdict http1_seek(struct protocol *protocol, enum direction direction,
                               const uint8_t *data, uint32_t bytes, uint64_t time_ns);
 
@@ -116,6 +116,9 @@ enum start_verdict http1_seek(struct protocol *protocol, enum direction directio
  * short. */
 const uint8_t *http1_joined(struct protocol *protocol, enum direction direction,
                             const uint8_t *data, uint32_t *bytes);
+/* It is known now what the held bytes are: they are to be fed again, without the `joined_bytes` of the chunk at
+ * hand, which follow by themselves and in their own time. */
+void http1_replay(struct protocol *protocol, enum direction direction, uint32_t joined_bytes);
 /* Holds a chunk that http1_joined() has not put there already. */
 bool http1_hold(struct protocol *protocol, enum direction direction, const uint8_t *data,
                 uint32_t bytes, uint64_t time_ns);

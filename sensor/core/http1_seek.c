@@ -16,6 +16,14 @@ const uint8_t *http1_joined(struct protocol *protocol, enum direction direction,
     return side->held.data;
 }
 
+void http1_replay(struct protocol *protocol, enum direction direction, uint32_t joined_bytes)
+{
+    struct http1_side *side = &protocol->http1.side[direction];
+    if (joined_bytes)
+        kept_shorten(&side->held, joined_bytes);
+    side->replay = side->held.bytes != 0;
+}
+
 bool http1_hold(struct protocol *protocol, enum direction direction, const uint8_t *data,
                        uint32_t bytes, uint64_t time_ns)
 {
@@ -50,8 +58,8 @@ uint32_t http1_doubt(struct protocol *protocol, enum direction direction,
             http1->receiving->flags |= TRANSACTION_REQUEST_CUT;
         http1_message_end(protocol, direction, time_ns);
     }
-    side->replay = side->held.bytes != 0;
-    return side->replay ? bytes : 0;
+    http1_replay(protocol, direction, at != data ? bytes : 0);
+    return 0;
 }
 
 enum start_verdict http1_seek(struct protocol *protocol, enum direction direction,
@@ -82,7 +90,7 @@ enum start_verdict http1_seek(struct protocol *protocol, enum direction directio
         count(protocol->shared->counters, COUNT_http_resynchronised, 1);
         side->state = HTTP1_HEAD;
         side->begun = side->doubt = false;
-        side->replay = side->held.bytes != 0;
+        http1_replay(protocol, direction, side->held.bytes ? bytes : 0);
     }
     return verdict;
 }
@@ -90,8 +98,7 @@ enum start_verdict http1_seek(struct protocol *protocol, enum direction directio
 uint32_t http1_lost(struct protocol *protocol, enum direction direction,
                           const uint8_t *data, uint32_t bytes, uint64_t time_ns)
 {
-    enum start_verdict verdict = http1_seek(protocol, direction, data, bytes, time_ns);
-    return verdict == START_YES && !protocol->http1.side[direction].replay ? 0 : bytes;
+    return http1_seek(protocol, direction, data, bytes, time_ns) == START_YES ? 0 : bytes;
 }
 
 /* RFC 9110 section 9.3.6: a client may not speak before the answer, but some do. */

@@ -48,6 +48,12 @@ bool kept_append(struct kept *kept, struct budget *budget, const uint8_t *data, 
     return true;
 }
 
+void kept_shorten(struct kept *kept, uint32_t by_bytes)
+{
+    kept->bytes -= by_bytes;
+    explicit_bzero(kept->data + kept->bytes, by_bytes);
+}
+
 void kept_free(struct kept *kept, struct budget *budget)
 {
     if (kept->data) {

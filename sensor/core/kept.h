@@ -18,6 +18,8 @@ struct kept {
 bool kept_append(struct kept *kept, struct budget *budget, const uint8_t *data, uint32_t bytes);
 /* Makes room for that many bytes at once, if there is memory. */
 void kept_expect(struct kept *kept, struct budget *budget, uint32_t bytes);
+/* Takes the last bytes off again. */
+void kept_shorten(struct kept *kept, uint32_t by_bytes);
 void kept_free(struct kept *kept, struct budget *budget);
 
 #endif

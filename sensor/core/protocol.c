@@ -63,9 +63,8 @@ static void decide(struct protocol *protocol, enum layer layer)
 {
     protocol->layer = (uint8_t)layer;
     for (int each = TO_SERVER; each <= TO_CLIENT; each++) {
-        struct http1_side *side = &protocol->http1.side[each];
-        side->state = layer == LAYER_HTTP1 ? HTTP1_HEAD : HTTP1_LOST;
-        side->replay = side->held.bytes != 0;
+        protocol->http1.side[each].state = layer == LAYER_HTTP1 ? HTTP1_HEAD : HTTP1_LOST;
+        http1_replay(protocol, (enum direction)each, 0);
     }
 }
 
@@ -84,6 +83,14 @@ static uint32_t take_proxy_header(struct protocol *protocol, const uint8_t *data
     return length - before;
 }
 
+static uint32_t line_ends(const uint8_t *data, uint32_t bytes)
+{
+    uint32_t at = 0;
+    while (at < bytes && (data[at] == '\r' || data[at] == '\n'))
+        at++;
+    return at;
+}
+
 static enum start_verdict detect_server(struct protocol *protocol, const uint8_t *data,
                                         uint32_t bytes, uint32_t *proxy_bytes)
 {
@@ -92,9 +99,7 @@ static enum start_verdict detect_server(struct protocol *protocol, const uint8_t
         if (verdict != START_NO)
             return verdict;
     }
-    uint32_t at = 0;
-    while (at < bytes && (data[at] == '\r' || data[at] == '\n'))
-        at++;
+    uint32_t at = line_ends(data, bytes);
     if (at == bytes)
         return bytes < START_BYTES_MAX ? START_MORE : START_NO;
     *proxy_bytes = 0;
@@ -110,6 +115,9 @@ static uint32_t detect(struct protocol *protocol, enum direction direction, cons
         protocol->first = (uint8_t)direction;
     uint32_t have = bytes, proxy_bytes = 0;
     bool held = side->held.bytes != 0;
+    /* Empty lines before a request are no part of it. */
+    if (held && line_ends(side->held.data, side->held.bytes) == side->held.bytes)
+        side->start_ns = time_ns;
     const uint8_t *at = http1_joined(protocol, direction, data, &have);
     enum start_verdict verdict = START_NO;
     if (at && direction == TO_SERVER)
@@ -121,7 +129,9 @@ static uint32_t detect(struct protocol *protocol, enum direction direction, cons
     if (verdict == START_MORE && http1_hold(protocol, direction, data, bytes, time_ns))
         return bytes;
     decide(protocol, verdict == START_YES ? LAYER_HTTP1 : LAYER_OPAQUE);
-    return held && at ? bytes : 0;
+    if (held && at)
+        http1_replay(protocol, direction, bytes);
+    return 0;
 }
 
 static void hand_up(struct protocol *protocol, enum direction direction, const uint8_t *data,
@@ -157,7 +167,7 @@ static uint32_t opaque(struct protocol *protocol, enum direction direction, cons
     protocol->layer = LAYER_HTTP1;
     other->state = other->met ? HTTP1_LOST : HTTP1_HEAD;
     http1->lost_requests = http1->side[TO_SERVER].met;
-    return http1->side[direction].replay ? bytes : 0;
+    return 0;
 }
 
 /* A tunnel or an upgraded connection begins where the answer ended. Returns what is known missing of what
@@ -281,6 +291,11 @@ void protocol_end(struct protocol *protocol, enum direction direction, uint64_t 
     if (protocol->layer == LAYER_HTTP1)
         http1_end(protocol, direction, time_ns);
     side->ended = true;
+}
+
+bool protocol_is_http(const struct protocol *protocol)
+{
+    return protocol->layer == LAYER_HTTP1;
 }
 
 void protocol_close(struct protocol *protocol, uint64_t time_ns)

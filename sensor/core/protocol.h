@@ -29,6 +29,8 @@ void protocol_data(struct protocol *protocol, enum direction direction, const ui
 void protocol_gap(struct protocol *protocol, enum direction direction, uint64_t bytes,
                   uint64_t time_ns);
 void protocol_end(struct protocol *protocol, enum direction direction, uint64_t time_ns);
+/* Has HTTP been found on this flow? A gap in it may hide a transaction. */
+bool protocol_is_http(const struct protocol *protocol);
 /* Reports requests still without a response, then frees. */
 void protocol_close(struct protocol *protocol, uint64_t time_ns);
 

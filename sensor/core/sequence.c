@@ -54,23 +54,20 @@ bool sequence_syn(struct tcp *tcp, enum direction direction, const struct datagr
     return true;
 }
 
-/* Nobody listens: the server's only segment, which has no sequence number (RFC 9293 section 3.5.2). */
-static bool is_refusal(const struct stream *stream, const struct stream *other,
-                       const struct datagram *datagram)
+bool sequence_refused(const struct tcp *tcp, enum direction direction,
+                      const struct datagram *datagram)
 {
+    const struct stream *stream = &tcp->stream[direction], *other = &tcp->stream[!direction];
     return !stream->started && other->anchored && !other->closed &&
            datagram->tcp_flags & TCP_ACK &&
            datagram->tcp_acknowledgement == other->next_sequence;
 }
 
-void sequence_reset(struct tcp *tcp, enum direction direction, const struct datagram *datagram)
+void sequence_reset(struct tcp *tcp, enum direction direction, uint32_t sequence, uint64_t time_ns)
 {
     struct stream *stream = &tcp->stream[direction];
-    uint32_t sequence = datagram->tcp_sequence;
     if (tcp->reset_seen)
         return;
-    if (is_refusal(stream, &tcp->stream[!direction], datagram))
-        anchor(stream, sequence);
     if (stream->closed) {
         int32_t after_fin = sequence_ahead(sequence, stream->fin_sequence);
         if (after_fin < 0 || after_fin > 1)
@@ -86,6 +83,5 @@ void sequence_reset(struct tcp *tcp, enum direction direction, const struct data
     tcp->reset_seen = true;
     tcp->reset_direction = (uint8_t)direction;
     tcp->reset_sequence = sequence;
-    tcp->reset_acknowledges = datagram->tcp_flags & TCP_ACK;
-    tcp->reset_acknowledgement = datagram->tcp_acknowledgement;
+    tcp->reset_ns = time_ns;
 }

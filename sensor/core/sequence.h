@@ -38,8 +38,12 @@ void sequence_begin(struct stream *stream, uint32_t sequence);
 /* A SYN, or SYN|ACK; false when it is of another connection than the stream. */
 bool sequence_syn(struct tcp *tcp, enum direction direction, const struct datagram *datagram);
 
-/* A RST that is believable is noted in tcp->reset_...; the stream must have begun, unless the RST
- * answers the SYN. */
-void sequence_reset(struct tcp *tcp, enum direction direction, const struct datagram *datagram);
+/* Nobody listens: the RST is the server's only segment, and answers the SYN (RFC 9293 section 3.5.2). */
+bool sequence_refused(const struct tcp *tcp, enum direction direction,
+                      const struct datagram *datagram);
+
+/* A RST that is believable is noted in tcp->reset_...; of a stream not met before it is the end. */
+void sequence_reset(struct tcp *tcp, enum direction direction, uint32_t sequence,
+                    uint64_t time_ns);
 
 #endif

@@ -114,28 +114,30 @@ static bool scan_markup(struct soap_scan *scan, struct text body, bool *broken)
     return true;
 }
 
-/* Moves past the '>' that ends a tag: not one inside an attribute value. */
+/* Moves past the '>' that ends a tag: not one inside an attribute value. Outside of values tags are short, so
+ * bytes are looked at singly there; what is stored in scan is stored once, for speed. */
 static bool scan_tag(struct soap_scan *scan, struct text body)
 {
-    while (scan->at < body.bytes) {
-        if (scan->quote) {
-            const uint8_t *found =
-                memchr(body.data + scan->at, scan->quote, body.bytes - scan->at);
-            if (!found)
+    const uint8_t *at = body.data + scan->at, *end = body.data + body.bytes;
+    uint8_t quote = scan->quote;
+    bool ended = false;
+    while (at < end && !ended) {
+        if (quote) {
+            at = memchr(at, quote, (size_t)(end - at));
+            if (!at)
                 break;
-            scan->at = (uint32_t)(found - body.data) + 1;
-            scan->quote = 0;
+            at++;
+            quote = 0;
             continue;
         }
-        uint8_t c = body.data[scan->at++];
-        if (c == '>')
-            return true;
+        uint8_t c = *at++;
+        ended = c == '>';
         if (c == '"' || c == '\'')
-            scan->quote = c;
+            quote = c;
     }
-    if (scan->quote)
-        scan->at = body.bytes;
-    return false;
+    scan->at = at ? (uint32_t)(at - body.data) : body.bytes;
+    scan->quote = quote;
+    return ended;
 }
 
 /* The name that begins at `at`, without its prefix. */

@@ -197,11 +197,10 @@ static uint32_t give_up(struct reassembly *reassembly, struct flow *flow,
         pass_disputed(reassembly, flow);
         return 0;
     }
-    int64_t bytes = hole_bytes(&flow->tcp, direction);
+    int64_t bytes = hole_bytes(stream);
     if (bytes == HOLE_NONE)
         return 0;
-    if (bytes == 1 && sequence_lacks(stream, stream->next_sequence + 1) && !held_first(stream) &&
-        !stream->fin_seen && !flow->tcp.reset_seen) {
+    if (bytes == 1 && !held_first(stream) && !stream->fin_seen) {
         stream->fin_guessed = true; /* a FIN that was not captured, more likely than a byte */
         stream->hole_since_ns = 0;
         return 0;
@@ -221,32 +220,15 @@ static void drain_both(struct reassembly *reassembly, struct flow *flow)
     } while (moved);
 }
 
-/* A RST counts where its sequence number is the next one (RFC 5961 section 3.2); so one that came too early
- * waits for its predecessors, and one that the stream has passed was none. */
-static void take_reset(struct reassembly *reassembly, struct flow *flow, uint64_t now_ns)
-{
-    struct tcp *tcp = &flow->tcp;
-    if (!tcp->reset_seen)
-        return;
-    enum direction direction = tcp->reset_direction;
-    struct stream *stream = &tcp->stream[direction], *other = &tcp->stream[!direction];
-    if (!stream->closed) {
-        int32_t passed = sequence_ahead(stream->next_sequence, tcp->reset_sequence);
-        if (stream->anchored && passed > 0)
-            tcp->reset_seen = false;
-        if (!stream->anchored || passed != 0)
-            return;
-    }
-    if (must_wait(tcp, direction, tcp->reset_acknowledges, tcp->reset_acknowledgement) ||
-        held_first(other) || hole_exists(tcp, !direction))
-        return;
-    close_direction(reassembly, flow, TO_SERVER, now_ns);
-    close_direction(reassembly, flow, TO_CLIENT, now_ns);
-}
-
 static void note_waiting(struct reassembly *reassembly, struct tcp *tcp, uint64_t now_ns)
 {
-    tcp->waiting = false;
+    const struct stream *resetting = &tcp->stream[tcp->reset_direction];
+    if (resetting->anchored && !resetting->closed &&
+        sequence_ahead(resetting->next_sequence, tcp->reset_sequence) > 0)
+        tcp->reset_seen = false; /* the connection lives on: RFC 5961 section 3.2 */
+    if (tcp->stream[TO_SERVER].closed && tcp->stream[TO_CLIENT].closed)
+        tcp->reset_seen = false;
+    tcp->waiting = tcp->reset_seen;
     for (int direction = TO_SERVER; direction <= TO_CLIENT; direction++) {
         struct stream *stream = &tcp->stream[direction];
         const struct held_segment *held = held_first(stream);
@@ -265,7 +247,6 @@ static void note_waiting(struct reassembly *reassembly, struct tcp *tcp, uint64_
 static void progress(struct reassembly *reassembly, struct flow *flow, uint64_t now_ns)
 {
     drain_both(reassembly, flow);
-    take_reset(reassembly, flow, now_ns);
     note_waiting(reassembly, &flow->tcp, now_ns);
 }
 
@@ -481,7 +462,11 @@ static void segment_out_of_line(struct reassembly *reassembly, struct flow *flow
     if (segment.acknowledges)
         acknowledge(reassembly, flow, !direction, segment.acknowledgement, time_ns);
     if (flags & TCP_RST) {
-        sequence_reset(tcp, direction, datagram);
+        if (sequence_refused(tcp, direction, datagram)) {
+            tcp_finish(reassembly, flow, time_ns);
+            return;
+        }
+        sequence_reset(tcp, direction, segment.sequence, time_ns);
     } else {
         if (flags & TCP_FIN)
             note_fin(reassembly, flow, stream, &segment);
@@ -521,17 +506,43 @@ void tcp_segment(struct reassembly *reassembly, struct flow *flow, enum directio
                           datagram->payload_bytes, delivery_time(&flow->tcp, time_ns));
 }
 
+uint64_t tcp_waiting_since(const struct tcp *tcp)
+{
+    uint64_t since_ns = tcp->reset_seen ? tcp->reset_ns : UINT64_MAX;
+    for (int direction = TO_SERVER; direction <= TO_CLIENT; direction++) {
+        uint64_t hole_ns = tcp->stream[direction].hole_since_ns;
+        if (hole_ns && hole_ns < since_ns)
+            since_ns = hole_ns;
+    }
+    return since_ns;
+}
+
 bool tcp_advance(struct reassembly *reassembly, struct flow *flow, uint64_t time_ns)
 {
     struct tcp *tcp = &flow->tcp;
     uint64_t timeout_ns = gap_timeout_ns(reassembly);
     for (;;) {
-        enum direction direction = hole_oldest(tcp);
-        if (!hole_is_due(&tcp->stream[direction], time_ns, timeout_ns))
+        uint64_t since_ns = tcp_waiting_since(tcp);
+        if (time_ns < since_ns || time_ns - since_ns < timeout_ns)
             return tcp->waiting;
-        give_up(reassembly, flow, direction, time_ns);
+        if (tcp->reset_seen && since_ns == tcp->reset_ns) {
+            tcp_finish(reassembly, flow, time_ns);
+            return false;
+        }
+        give_up(reassembly, flow, hole_oldest(tcp), time_ns);
         progress(reassembly, flow, time_ns);
     }
+}
+
+/* Bytes that a RST says were sent, and nobody saw. */
+static void skip_to_reset(struct reassembly *reassembly, struct flow *flow, uint64_t now_ns)
+{
+    struct tcp *tcp = &flow->tcp;
+    enum direction direction = tcp->reset_direction;
+    const struct stream *stream = &tcp->stream[direction];
+    int32_t ahead = sequence_ahead(tcp->reset_sequence, stream->next_sequence);
+    if (tcp->reset_seen && !stream->closed && stream->anchored && ahead > 0)
+        skip(reassembly, flow, direction, (uint32_t)ahead, now_ns);
 }
 
 void tcp_finish(struct reassembly *reassembly, struct flow *flow, uint64_t time_ns)
@@ -542,8 +553,10 @@ void tcp_finish(struct reassembly *reassembly, struct flow *flow, uint64_t time_
         give_up(reassembly, flow, hole_oldest(tcp), time_ns);
         progress(reassembly, flow, time_ns);
     }
+    skip_to_reset(reassembly, flow, tcp->reset_ns);
     for (int direction = TO_SERVER; direction <= TO_CLIENT; direction++) {
         close_direction(reassembly, flow, direction, time_ns);
         held_clear(&tcp->stream[direction], reassembly->budget);
     }
+    tcp->reset_seen = tcp->waiting = false;
 }

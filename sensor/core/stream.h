@@ -10,6 +10,9 @@
  * Bytes that were held keep the time of their packet, unless later bytes of the flow were
  * delivered before: time never falls within a flow. A gap has the time when it was noticed.
  *
+ * A RST ends both directions when stream_gap_timeout_ms have passed and its sender has sent nothing more, so
+ * that bytes which it overtook are not lost, and a forged one does no harm.
+ *
  * Only held bytes can be compared with a second copy; what was delivered is gone. */
 #ifndef HOPTAP_STREAM_H
 #define HOPTAP_STREAM_H
@@ -61,9 +64,10 @@ struct stream {
 struct tcp {
     struct stream stream[2]; /* by direction */
     uint64_t delivered_ns;   /* time last passed to the sink; it never falls within a flow */
-    uint32_t reset_sequence, reset_acknowledgement; /* a RST that waits for its turn */
+    uint64_t reset_ns;       /* packet time of a RST that waits for its turn, when reset_seen */
+    uint32_t reset_sequence;
     uint8_t reset_direction;
-    bool reset_seen, reset_acknowledges;
+    bool reset_seen;
     bool settled; /* no more waiting for a late SYN: streams begin where they are met */
     bool waiting; /* something depends on time: tcp_advance is to be called */
 };
@@ -80,6 +84,9 @@ void tcp_segment(struct reassembly *reassembly, struct flow *flow, enum directio
                  const struct datagram *datagram, uint64_t time_ns);
 /* Holes older than stream_gap_timeout_ms become gaps; true while something waits. */
 bool tcp_advance(struct reassembly *reassembly, struct flow *flow, uint64_t time_ns);
+/* Packet time of the oldest thing that waits: tcp_advance has nothing to do until stream_gap_timeout_ms later.
+ * UINT64_MAX when nothing does. */
+uint64_t tcp_waiting_since(const struct tcp *tcp);
 /* Delivers what is held (gaps between), closes both directions, frees. */
 void tcp_finish(struct reassembly *reassembly, struct flow *flow, uint64_t time_ns);
 

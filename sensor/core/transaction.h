@@ -46,6 +46,7 @@ struct protocol_sink {
     /* Non-HTTP stream bytes, bytes after an upgrade: only of ports asked for. */
     void (*chunk)(void *context, struct flow *flow, enum direction direction, struct slice chunk,
                   uint64_t time_ns);
+    /* In those streams. Gaps in HTTP are the engine's to report. */
     void (*gap)(void *context, struct flow *flow, enum direction direction, uint64_t bytes,
                 uint64_t time_ns);
 };

@@ -91,6 +91,7 @@ class Action:
     session: int  # in Sessions; 0: none
     ids: tuple[str, ...] = ()  # under which it may be a parent
     asks: tuple[str, ...] = ()  # ids by which it may name its own
+    is_heir: bool = False  # acts as whoever's action issued its ticket at this server
     facts: tuple[Fact, ...] = ()  # how the client is known, if not by its packets
     objects: tuple[str, ...] = ()  # ids of target and related objects, at the server
     names: tuple[str, ...] = ()  # names that the call gives

@@ -28,11 +28,9 @@ def paths_of(action: Action, verdict: Verdict, own: Pairs, actions: Actions) -> 
 
     `own` is the action's own end: its user, after those who impersonate him.
     """
-    if not verdict.links:
-        if verdict.cause is Cause.UNSEEN:
-            return (Path((UNSEEN_PAIR, *own), 1.0, Cause.UNSEEN, 0, 0, ""),)
+    if not verdict.links and verdict.cause is Cause.NONE:
         return (Path(own, 1.0, Cause.NONE, action.seq, 0, ""),)
-    ways = _merged(verdict, own, actions)
+    ways = _merged(verdict, () if action.is_heir else own, actions)
     if not ways:
         return (Path((UNSEEN_PAIR, *own), 1.0, Cause.UNSEEN, 0, 0, ""),)
     best = ways[0]

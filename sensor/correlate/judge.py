@@ -76,7 +76,13 @@ class _Case:
         self._services = judge.services
         self._child = child
         self._caller = judge.services.of_client(child.client)
-        self._view = View(child, child.client, judge.inventory)
+        self._known_view: View | None = None
+
+    @property
+    def _view(self) -> View:
+        if self._known_view is None:
+            self._known_view = View(self._child, self._child.client, self._inventory)
+        return self._known_view
 
     def verdict(self, now_ns: int, final: bool) -> Verdict:
         child = self._child
@@ -163,14 +169,11 @@ class _Case:
         contrary = best.relation.is_contrary
         if contrary:
             facts.append(Fact("key_conflict", key, "asserted"))
-        weight, total = self._key_weight(best, key), sum(each.weight for each in left)
-        links = tuple(
-            Link(each.parent.seq, weight * each.weight / total) for each in left[:LINKS_MAX]
-        )
+        weight = self._key_weight(best, key)
         is_firm = best.relation.is_definite or key == best.parent.call.request_id
         return Verdict(
             Cause.EXPLICIT,
-            links,
+            _shared_out(left, weight),
             tuple(facts),
             sure=weight >= CERTAIN and is_firm and _lead_to_one_head(keyed),
             conflict=contrary,
@@ -256,13 +259,22 @@ def _narrowed(scored: list[Scored]) -> tuple[list[Scored], tuple[int, ...]]:
     possible = [each for each in scored if each.verb > IMPOSSIBLE] or [
         each._replace(verb=1.0) for each in scored
     ]
-    if not possible:
-        return [], ()
+    if len(possible) <= 1:
+        kept = [each.parent.seq for each in possible]
+        return possible, tuple(each.parent.seq for each in scored if each.parent.seq not in kept)
     rank = max(each.relation.rank for each in possible)
     left = [each for each in possible if each.relation.rank == rank]
     left.sort(key=lambda each: (-each.weight, -each.parent.seq))
-    kept = {each.parent.seq for each in left}
+    kept = [each.parent.seq for each in left]
     return left, tuple(each.parent.seq for each in scored if each.parent.seq not in kept)
+
+
+def _shared_out(left: list[Scored], weight: float) -> tuple[Link, ...]:
+    """The probability of a key, over the candidates that have it."""
+    if len(left) == 1:
+        return (Link(left[0].parent.seq, weight),)
+    total = sum(each.weight for each in left)
+    return tuple(Link(each.parent.seq, weight * each.weight / total) for each in left[:LINKS_MAX])
 
 
 def _lead_to_one_head(keyed: list[Scored]) -> bool:

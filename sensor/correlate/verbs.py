@@ -36,10 +36,11 @@ _NAMES: tuple[tuple[re.Pattern[str], Verb], ...] = tuple(
         ("recompose|reconfig|rename|customize|upgradevm", Verb.CONFIGURE),
         ("migrate|relocate", Verb.MIGRATE),
         ("unregister|destroy|delete", Verb.DESTROY),
-        ("instantiate|compose|clone|createvm|createchildvm|registervm|importvapp", Verb.CREATE),
+        ("instantiate|compose|clone|createvm|createchildvm|vmcreate", Verb.CREATE),
+        ("registervm|vmregister|importvapp", Verb.CREATE),
         ("undeploy", Verb.UNDEPLOY),
-        ("poweroff|suspend|shutdown|standby|stopvapp", Verb.POWER_OFF),
-        ("poweron|deploy|startvapp", Verb.POWER_ON),
+        ("poweroff|powerstop|suspend|shutdown|standby", Verb.POWER_OFF),
+        ("poweron|powerstart|deploy", Verb.POWER_ON),
         ("reset|reboot", Verb.RESET),
     )
 )
@@ -51,6 +52,8 @@ _CLASSES = {
     OperationClass.CONSOLE: Verb.CONSOLE,
     OperationClass.DISK: Verb.DISK,
 }
+# Classes that say more than any name.
+_TELLING = {OperationClass.GUEST, OperationClass.CONSOLE, OperationClass.DISK, OperationClass.LOGIN}
 
 # What else a verb one level up can lead to, besides the same verb.
 _LEADS_TO: dict[Verb, frozenset[Verb]] = {
@@ -83,8 +86,8 @@ SAME, POSSIBLE, IMPOSSIBLE = 1.0, 0.5, 0.0
 @lru_cache(maxsize=4096)
 def verb_of(operation: str, operation_class: OperationClass) -> Verb:
     """The verb of an operation by its name, else by its class."""
-    if operation_class in (OperationClass.GUEST, OperationClass.CONSOLE):
-        return _CLASSES[operation_class]
+    if operation_class in _TELLING:
+        return _CLASSES.get(operation_class, Verb.OTHER)
     name = re.sub(r"[^a-z0-9]", "", operation.lower())
     for pattern, verb in _NAMES:
         if pattern.search(name):

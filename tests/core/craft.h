@@ -96,7 +96,8 @@ static inline void bytes_zstd(struct bytes *to, const uint8_t *data, size_t coun
 
 static inline void write_file(const char *path, const void *data, size_t count)
 {
-    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    unlink(path); /* ext4 writes a file that was truncated to the disk when it is closed */
+    int fd = open(path, O_WRONLY | O_CREAT, 0600);
 
     if (fd < 0 || write(fd, data, count) != (ssize_t)count)
         abort();

@@ -4,6 +4,7 @@
 
 #include "conversation.h"
 #include "interest_match.h"
+#include "needles.h"
 
 static const struct needles any = {NULL, 0};
 
@@ -79,6 +80,73 @@ static void check_lists(void)
     CHECK(!interest_wants_port(interest, PROTO_TCP, 902) && !interest_wants_port(interest, PROTO_UDP, 903));
     interest_close(interest);
     interest_close(NULL);
+}
+
+/* Of more rules for one name than are tried, the first ones count, whatever kind they are. */
+static void check_many_rules(void)
+{
+    enum { ADDED = 60 };
+    struct interest *interest = interest_open();
+    struct request_name name = {slice("POST"), slice("/sdk/x"), slice("Login")};
+    for (int i = ADDED; i > 0; i--) {
+        CHECK(i % 4 == 0   ? interest_add_operation(interest, "Login", 0, any, any)
+              : i % 4 == 1 ? interest_add_operation(interest, "L*", 0, any, any)
+              : i % 4 == 2 ? interest_add_path(interest, "*", "/sdk/*", 0, any, any)
+                           : interest_add_path(interest, "POST", "*", 0, any, any));
+    }
+    struct matching_rules matching;
+    interest_match(interest, &name, &matching);
+    CHECK(matching.count == MATCHING_RULES_MAX);
+    for (int i = 0; i < matching.count; i++)
+        CHECK(matching.rule[i] == i);
+    interest_close(interest);
+}
+
+/* Against the plain way to do it, on texts of few letters, where needles overlap and nearly match. */
+static void check_needles(void)
+{
+    static const char *const sets[][4] = {
+        {"ab", "ba", "", NULL}, {"a", "bb", NULL},        {"abc", NULL},           {"abab", "bcab", "cc", NULL},
+        {"aaaa", NULL},         {"abcabc", "cab", NULL}, {"ccccccccc", "ab", NULL}, {"abcabcabcabcabcabcabc", "ccabcab", NULL},
+    };
+    uint64_t seed = 7;
+    for (int round = 0; round < 4000; round++) {
+        const char *const *texts = sets[round % 8];
+        size_t count = 0;
+        while (texts[count])
+            count++;
+        uint32_t bytes = (uint32_t)(random_next(&seed) % 60);
+        uint8_t body[60];
+        bool expected = false;
+        for (uint32_t i = 0; i < bytes; i++)
+            body[i] = (uint8_t)('a' + random_next(&seed) % 3);
+        for (size_t i = 0; i < count; i++)
+            expected |= memmem(body, bytes, texts[i], strlen(texts[i])) != NULL;
+        struct needle_set *set = needle_set_open(texts, count);
+        const uint8_t *edge = at_the_edge((const char *)body, bytes);
+        CHECK(needle_set_in(set, (struct slice){edge, bytes}) == expected);
+        needle_set_close(set);
+    }
+}
+
+/* A needle longer than any shift the search knows. */
+static void check_long_needle(void)
+{
+    char needle[601], body[2000];
+    const char *text = needle;
+    for (int i = 0; i < 600; i++)
+        needle[i] = (char)('a' + i * i % 23);
+    needle[600] = 0;
+    memset(body, 'a', sizeof body);
+    struct needle_set *set = needle_set_open(&text, 1);
+    CHECK(!needle_set_in(set, (struct slice){(uint8_t *)body, sizeof body}));
+    for (uint32_t at = 0; at <= sizeof body - 600; at += 100) {
+        memset(body, 'a', sizeof body);
+        memcpy(body + at, needle, 600);
+        CHECK(needle_set_in(set, (struct slice){(uint8_t *)body, sizeof body}));
+        CHECK(!needle_set_in(set, (struct slice){(uint8_t *)body, at + 599}));
+    }
+    needle_set_close(set);
 }
 
 #define ENVELOPE(header, body) "<e:Envelope><e:Header>" header "</e:Header><e:Body>" body "</e:Body></e:Envelope>"
@@ -278,6 +346,9 @@ int main(void)
 {
     check_names();
     check_lists();
+    check_many_rules();
+    check_needles();
+    check_long_needle();
     check_cases();
     check_tokens();
     check_compressed();

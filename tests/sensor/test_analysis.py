@@ -178,6 +178,49 @@ def test_a_proxy_header_names_the_client() -> None:
     assert talk.alerts() == []
 
 
+def test_a_proxy_before_a_cloud_needs_no_configuration() -> None:
+    talk = Talk()
+    talk.login(BOB, VCD, "bob@acme")
+    talk.login(PROXY, VC, "vCloudService", "t", forwarded_for=VCD)
+    talk.call(BOB, VCD, "DELETE vApp", vapp("app"), request_id="q")
+    talk.call(PROXY, VC, "Destroy_Task", vm("vm-1"), token="t", operation_id="q", forwarded_for=VCD)
+    talk.call(PROXY, VC, "PowerOnVM_Task", vm("vm-2"), token="t", forwarded_for=VCD)
+    talk.finish()
+    assert talk.path("Destroy_Task", VC) == "VCD:bob@acme:VC:vCloudService"
+    assert talk.path("PowerOnVM_Task", VC) == "?:?:VC:vCloudService"
+
+
+def test_who_poses_as_a_cloud_gains_no_certainty() -> None:
+    talk = Talk()
+    talk.login(ADMIN, VC, "admin")
+    talk.call(ADMIN, VC, "Destroy_Task", vm("vm-1"), forwarded_for=VCD)
+    talk.finish()
+    assert talk.path("Destroy_Task", VC) == "?:?:VC:admin"
+    assert talk.cause("Destroy_Task", VC) == ("none", 0.0)
+    assert talk.evidence("Destroy_Task", VC) == ["forwarded_for"]
+
+
+def test_a_proxy_header_may_name_no_address() -> None:
+    talk = Talk(trusted_proxies=["10.9.0.0/16"])
+    talk.analysis.proxy_header(flow_of(PROXY, VC, 777), "/run/local.sock", 0, talk.now_ns)
+    talk.call(PROXY, VC, "Destroy_Task", vm("vm-1"), user="bob", port=777)
+    talk.finish()
+    assert talk.find("Destroy_Task").source.ip == "/run/local.sock"
+
+
+def test_a_proxy_that_names_its_client_needs_no_amendment_when_both_legs_are_seen() -> None:
+    talk = Talk(trusted_proxies=[PROXY])
+    message = replace(_login_of(talk, "bob"), forwarded_for=BOB)
+    talk.say(PROXY, VC, _within(message), 1)
+    talk.say(BOB, PROXY, replace(message, forwarded_for=""), 2)
+    assert [(each.kind, each.source.ip) for each in talk.records[-2:]][-1] == ("login", BOB)
+    assert talk.amendments() == []
+
+
+def test_a_message_of_a_kind_not_known_is_passed_over() -> None:
+    assert Analysis().message(flow_of(BOB, VC), Message(time_ns=1, end_ns=2)) == []
+
+
 def test_a_cloud_that_calls_through_a_proxy_is_still_the_cloud() -> None:
     talk = Talk(trusted_proxies=[PROXY])
     talk.login(BOB, VCD, "bob@acme")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from decoders.message import Outcome
+from decoders.message import Outcome, TicketIssued
 from sensor.correlate.judge import CERTAIN
 from tests.sensor.talk import ADMIN, ALICE, BOB, ESX1, ESX2, VC, VCD, Talk, vapp, vm
 
@@ -283,3 +283,48 @@ def test_a_denied_request_is_an_action_of_its_own(talk: Talk) -> None:
     record = talk.find("DELETE vApp")
     assert (record.outcome, record.fault) == ("failure", "HTTP 403")
     assert talk.path("DELETE vApp") == "VCD:alice@acme"
+
+
+def ticket(talk: Talk, client: str, server: str, operation: str) -> None:
+    """A call whose answer hands out ticket x."""
+    span = talk.span()
+    talk.call(client, server, operation, vm("vm-1"), port=9, **span)
+    issued = TicketIssued(kind="mks", ticket="x", token=f"token-of-{client}", **span)
+    talk.say(client, server, issued, port=9)
+
+
+def test_a_ticket_redeemed_elsewhere_leads_to_who_asked_for_it(talk: Talk) -> None:
+    talk.login(ADMIN, VC, "admin")
+    ticket(talk, ADMIN, VC, "InitiateFileTransferToGuest")
+    talk.call(BOB, ESX1, "PUT /guestFile", ticket="x", token="")
+    talk.finish()
+    assert talk.path("PUT /guestFile") == "VC:admin:ESX:?"
+    assert talk.cause("PUT /guestFile") == ("explicit", 0.999)
+    assert talk.evidence("PUT /guestFile") == ["ticket"]
+
+
+def test_a_ticket_redeemed_where_it_was_issued_is_the_same_account(talk: Talk) -> None:
+    talk.login(ADMIN, VC, "admin")
+    ticket(talk, ADMIN, VC, "AcquireGenericServiceTicket")
+    talk.call(ADMIN, VC, "GET /folder", ticket="x", token="")
+    talk.finish()
+    assert talk.path("GET /folder") == "VC:admin"
+    record = talk.find("GET /folder")
+    assert record.to.user == "admin"
+    assert record.hop and record.hop.parent_id == talk.find("AcquireGenericServiceTicket").id
+
+
+def test_a_ticket_handed_on_belongs_to_who_got_it_last(talk: Talk) -> None:
+    """vCenter gets it from the host, and gives it to the administrator."""
+    talk.login(ADMIN, VC, "admin")
+    ticket(talk, VC, ESX1, "AcquireTicket")
+    ticket(talk, ADMIN, VC, "AcquireTicket")
+    talk.call(ADMIN, ESX1, "GET /ticket", ticket="x", token="")
+    talk.finish()
+    assert talk.path("GET /ticket") == "VC:admin:ESX:?"
+
+
+def test_a_ticket_of_unknown_origin_names_nobody(talk: Talk) -> None:
+    talk.call(ADMIN, ESX1, "GET /ticket", ticket="y", token="")
+    talk.finish()
+    assert talk.path("GET /ticket") == "ESX:?"

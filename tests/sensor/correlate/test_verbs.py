@@ -27,6 +27,13 @@ from sensor.correlate.verbs import IMPOSSIBLE, SAME, Verb, compatible, verb_of
         ("runScript", OperationClass.UPDATE, Verb.GUEST),
         ("StartProgramInGuest", OperationClass.GUEST, Verb.GUEST),
         ("AcquireTicket", OperationClass.CONSOLE, Verb.CONSOLE),
+        ("vcenter.vm.power.start", OperationClass.POWER, Verb.POWER_ON),
+        ("vcenter.vm.power.stop", OperationClass.POWER, Verb.POWER_OFF),
+        ("vcenter.vm.guest.power.reboot", OperationClass.POWER, Verb.RESET),
+        ("vcenter.vm.create", OperationClass.CREATE, Verb.CREATE),
+        ("AcquireCloneTicket", OperationClass.LOGIN, Verb.OTHER),
+        ("PUT /guestFile", OperationClass.GUEST, Verb.GUEST),
+        ("GET /nfc", OperationClass.DISK, Verb.DISK),
         ("SetEntityPermissions", OperationClass.UPDATE, Verb.CONFIGURE),
     ],
 )
