@@ -6,6 +6,7 @@ VENV := .venv
 PYTHON := $(VENV)/bin/python
 BUILT_FROM := pyproject.toml deploy/setup.sh $(wildcard sensor/core/*.[ch])
 CORE := $(wildcard sensor/core/*.c)
+C_TESTS := $(wildcard tests/core/*.c tests/fuzz/*.c tests/bench/*.c)
 WARNINGS := -std=c11 -D_GNU_SOURCE -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Werror
 FUZZ_SECONDS ?= 60
 
@@ -28,6 +29,7 @@ lint: $(VENV)/.ready-test
 	        $$compiler $(WARNINGS) -O2 -DPy_LIMITED_API=0x030B0000 -Isensor/core -isystem $$include \
 	            -c -o /dev/null $$source || exit 1; \
 	    done; \
+	    $$compiler $(WARNINGS) -Isensor/core -Itests/core -fsyntax-only $(C_TESTS) || exit 1; \
 	done
 
 # tests/core under both compilers, with AddressSanitizer and UndefinedBehaviorSanitizer

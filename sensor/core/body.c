@@ -113,14 +113,15 @@ static int start(struct inflater *inflater)
     int window = MAX_WBITS + 32; /* gzip or zlib, by its header */
     if (inflater->coding == CODING_DEFLATE)
         window = (head[0] & 0x0f) == Z_DEFLATED && (head[0] << 8 | head[1]) % 31 == 0 ? MAX_WBITS
-                                                                                     : -MAX_WBITS;
+                                                                                      : -MAX_WBITS;
     inflater->started = true;
     return inflateInit2(&inflater->stream, window);
 }
 
 static void push(struct body *body, uint8_t stage, const uint8_t *data, uint32_t bytes);
 
-/* RFC 1952 section 2.2: a gzip file is a series of members. What is no member after the last is padding. */
+/* RFC 1952 section 2.2: a gzip file is a series of members. What is no member after the last is
+ * padding. */
 static void next_member(struct inflater *inflater)
 {
     if (inflater->coding != CODING_GZIP)

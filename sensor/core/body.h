@@ -1,4 +1,5 @@
-/* A message body somebody asked for: its content codings undone as it comes, bounded in what it expands to.
+/* A message body somebody asked for: its content codings undone as it comes, bounded in what it
+ * expands to.
  *
  * What cannot be kept is left out at the end, never in the middle: once a body is cut, met a gap or
  * cannot be decoded, it stays as it is. */
@@ -34,7 +35,8 @@ struct body {
 
 void body_open(struct body *body, const struct codings *codings, uint64_t limit_bytes,
                struct budget *budget, struct counters *counters);
-/* How long the content is said to be, 0 for unknown: room made at once is not copied as it grows. */
+/* How long the content is said to be, 0 for unknown: room made at once is not copied as it grows.
+ */
 void body_expect(struct body *body, uint64_t bytes);
 void body_append(struct body *body, const uint8_t *data, uint32_t bytes);
 /* Bytes are missing here: what follows is not part of what is kept. */

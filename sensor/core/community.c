@@ -1,5 +1,5 @@
-/* Community ID v1: SHA-1 of the ordered tuple, in base64. SHA-1 is written out here because the input
- * is one block, and nothing rests on its strength. */
+/* Community ID v1: SHA-1 of the ordered tuple, in base64. SHA-1 is written out here because the
+ * input is one block, and nothing rests on its strength. */
 #include <string.h>
 
 #include "flow.h"
@@ -76,8 +76,8 @@ static bool has_ports(uint8_t protocol)
            protocol == PROTO_ICMP || protocol == PROTO_ICMPV6;
 }
 
-/* decap() puts type and code in place of the ports where no type answers the message, else the two types:
- * those of a pair are next to each other, but for echo in IPv4, 8 and 0. */
+/* decap() puts type and code in place of the ports where no type answers the message, else the
+ * two types: those of a pair are next to each other, but for echo in IPv4, 8 and 0. */
 static bool is_one_way(const struct flow *flow)
 {
     uint16_t type = flow->port[TO_CLIENT], answer = flow->port[TO_SERVER];

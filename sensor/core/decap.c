@@ -126,8 +126,8 @@ static enum step vlan_tag(struct walk *walk)
     return STEP_TYPE;
 }
 
-/* One label. Below the last one nothing says what follows: an IP version, or 0, the control word of an
- * Ethernet pseudowire (RFC 4385 section 3). */
+/* One label. Below the last one nothing says what follows: an IP version, or 0, the control word
+ * of an Ethernet pseudowire (RFC 4385 section 3). */
 static enum step mpls_label(struct walk *walk)
 {
     enum { LABEL = 4 };
@@ -247,7 +247,7 @@ static enum step ipv4(struct decap *decap, struct walk *walk)
     if (walk->captured < HEADER)
         return walk_short(walk, HEADER);
     uint32_t header = (at[0] & 0x0fu) * 4, total = be16(at + 2);
-    if (total == 0) /* a sender's segmentation offload, more than 64 KiB: the NIC was to fill it in */
+    if (total == 0) /* more than 64 KiB, of a sender with segmentation offload */
         total = walk->wire;
     if (at[0] >> 4 != 4 || header < HEADER || total < header)
         return STEP_MALFORMED;

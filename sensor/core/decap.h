@@ -22,8 +22,9 @@ enum decap_verdict decap(struct decap *decap, const struct packet *packet,
                          struct datagram *datagram);
 void decap_close(struct decap *decap);
 
-/* Recognises the same datagram seen twice within duplicate_window_ms (two span sources, or ingress and egress
- * of one). TTL, VLAN, tunnel and source do not count as differences; IP id, sequence numbers and checksum do. */
+/* Recognises the same datagram seen twice within duplicate_window_ms (two span sources, or
+ * ingress and egress of one). TTL, VLAN, tunnel and source do not count as differences; IP id,
+ * sequence numbers and checksum do. */
 struct duplicates;
 
 struct duplicates *duplicates_open(const struct limits *limits);

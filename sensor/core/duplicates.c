@@ -1,10 +1,10 @@
 /* Datagrams seen a moment ago, by a hash of the header fields that no device on the way changes.
  *
- * A copy and a retransmission differ in the IP id. Where there is none (IPv6, and IPv4 senders that follow
- * RFC 6864 and send 0) only time tells them apart, so the window is then at most 1 ms: copies of
- * two span ports come within microseconds, a retransmission after a round trip at least. A
- * mistake costs little: equal sequence number, length and checksum mean equal bytes, which
- * reassembly would have ignored as well. */
+ * A copy and a retransmission differ in the IP id. Where there is none (IPv6, and IPv4 senders
+ * that follow RFC 6864 and send 0) only time tells them apart, so the window is then at most 1
+ * ms: copies of two span ports come within microseconds, a retransmission after a round trip at
+ * least. A mistake costs little: equal sequence number, length and checksum mean equal bytes,
+ * which reassembly would have ignored as well. */
 #include "decap.h"
 
 #include <stdlib.h>
@@ -15,7 +15,8 @@
 
 enum {
     WAYS = 8, /* one cache line */
-    /* 32,768 datagrams: 20 ms of 1.6 million packets a second. 256 KiB stay in the second-level cache. */
+    /* 32,768 datagrams: 20 ms of 1.6 million packets a second. 256 KiB stay in the second-level
+     * cache. */
     BUCKETS = 1 << 12,
     TIME_BITS = 24, /* of units of 16 us: they wrap after four minutes, longer than any window */
     TIME_UNIT_SHIFT = 14,
@@ -25,7 +26,8 @@ static const uint64_t MS = 1000000;
 static const uint64_t NO_ID_WINDOW_MS = 1;
 
 struct duplicates {
-    /* BUCKETS times WAYS: 40 bits of hash above 24 of time, the newest first; owned, freed in duplicates_close */
+    /* BUCKETS times WAYS: 40 bits of hash above 24 of time, the newest first; owned, freed in
+     * duplicates_close */
     uint64_t *table;
     uint64_t window, no_id_window; /* in units of time */
     uint64_t seed; /* secret, so that nobody can make two datagrams look like one */

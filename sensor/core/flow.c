@@ -9,14 +9,16 @@
 
 enum {
     SLAB_FLOWS = 64,
-    /* A flow moves to the young end of its list when this part of the idle time-out has passed, not with
-     * each packet: relinking touches two more flows. The price: it may end so much too late. */
+    /* A flow moves to the young end of its list when this part of the idle time-out has passed,
+     * not with each packet: relinking touches two more flows. The price: it may end so much too
+     * late. */
     LIST_GRAIN = 64,
-    /* How many times within stream_gap_timeout_ms the flows with holes are looked through at most. */
+    /* How many times within stream_gap_timeout_ms the flows with holes are looked through at
+     * most. */
     SCANS_PER_TIMEOUT = 16,
-    /* After a silence as long as the time-out, in a file, what is missing may be the next packet; this many
-     * are seen before holes are judged. More than any reordering. */
-    PATIENCE_PACKETS = 16,
+    /* After a silence as long as the time-out, in a file, what is missing may be the next
+     * packet; this many are seen before holes are judged. More than any reordering. */
+    PATIENCE_PACKETS = 32,
 };
 
 static const uint64_t MS = 1000000;
@@ -212,8 +214,8 @@ static struct flow *allocate(struct flow_table *table)
     return flow;
 }
 
-/* The SYN says who is the client; else who has the lower port is the server; else who speaks first is the
- * client. ICMP has no ports, only what stands in their place. */
+/* The SYN says who is the client; else who has the lower port is the server; else who speaks
+ * first is the client. ICMP has no ports, only what stands in their place. */
 static enum direction first_direction(const struct datagram *datagram)
 {
     if (datagram->protocol == PROTO_TCP && datagram->tcp_flags & TCP_SYN)

@@ -1,8 +1,9 @@
-/* The flow table: bounded, keyed by 5-tuple and VLAN (or VXLAN, GENEVE network), expired in packet time.
+/* The flow table: bounded, keyed by 5-tuple and VLAN (or VXLAN, GENEVE network), expired in packet
+ * time.
  *
- * Where a router stands between two mirrored segments, the directions of a connection are seen on different
- * VLANs. So a packet of a known 5-tuple on another VLAN joins the flow if its TCP numbers fit,
- * or if nothing of its direction was seen yet; else it opens a flow of its own. */
+ * Where a router stands between two mirrored segments, the directions of a connection are seen
+ * on different VLANs. So a packet of a known 5-tuple on another VLAN joins the flow if its TCP
+ * numbers fit, or if nothing of its direction was seen yet; else it opens a flow of its own. */
 #ifndef HOPTAP_FLOW_H
 #define HOPTAP_FLOW_H
 
@@ -17,10 +18,11 @@
 enum { FLOW_UID_CHARS = 18 }; /* 'C' and 17 base-62 digits, then NUL */
 enum { COMMUNITY_ID_CHARS = 30 }; /* "1:" and 28 of base64 */
 
-/* In the order in which a packet needs it: the first cache line finds the flow, the second counts. */
+/* In the order in which a packet needs it: the first cache line finds the flow, the second
+ * counts. */
 struct flow {
-    /* Endpoint [TO_SERVER] is the server, [TO_CLIENT] the client: address[d] is where
-     * packets of direction d go. Who is the client: the SYN says; else the lower port is the server. */
+    /* Endpoint [TO_SERVER] is the server, [TO_CLIENT] the client: address[d] is where packets of
+     * direction d go. Who is the client: the SYN says; else the lower port is the server. */
     uint8_t address[2][ADDRESS_BYTES];
     uint16_t port[2];
     uint8_t protocol;
@@ -30,7 +32,7 @@ struct flow {
     uint16_t vlan;  /* as tunnel, tunnel_id and source: of the first packet */
     uint16_t source;
     uint32_t tunnel_id;
-    uint32_t segment[2];     /* private: VLAN and virtual network where each direction was seen last */
+    uint32_t segment[2];     /* private: the network where each direction was seen last */
     struct flow *table_next; /* private to flow.c, as all that is called so below */
     uint64_t last_ns;
     uint64_t packets[2];
@@ -42,7 +44,9 @@ struct flow {
     bool is_waiting; /* private: in the list of flows with holes */
     bool is_closed;  /* private: both streams are, late packets are swallowed */
     struct tcp tcp;  /* reassembly state of both streams; unused for UDP */
-    uint64_t uid;    /* stable: from the key and the client's initial sequence number (TCP), or the first packet's time */
+    /* Stable: from the 5-tuple and the client's initial sequence number; without a SYN, and for
+     * other protocols than TCP, from the 5-tuple and the first packet's time. */
+    uint64_t uid;
     uint64_t first_ns;
     uint64_t hash;                                 /* private */
     struct flow *older, *newer;                    /* private: age */
@@ -51,8 +55,9 @@ struct flow {
 
 struct flow_table;
 
-/* Called once per flow, for whatever reason it ends, after its streams have been closed. A flow whose streams
- * are both closed ends flow_closed_timeout_ms later, so that its counts include late packets. */
+/* Called once per flow, for whatever reason it ends, after its streams have been closed. A flow
+ * whose streams are both closed ends flow_closed_timeout_ms later, so that its counts include
+ * late packets. */
 typedef void flow_ended(void *context, struct flow *flow, uint64_t time_ns);
 
 struct flow_table *flow_table_open(const struct limits *limits, struct budget *budget,

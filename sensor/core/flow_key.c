@@ -4,8 +4,8 @@
 #include "sequence.h"
 
 enum {
-    /* How far the numbers of a packet may be from those of a flow seen on another VLAN: a large window. Two
-     * numbers that fit by chance: once in 260,000. */
+    /* How far the numbers of a packet may be from those of a flow seen on another VLAN: a large
+     * window. Two numbers that fit by chance: once in 260,000. */
     NEAR_BYTES = 1 << 22,
 };
 

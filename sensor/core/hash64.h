@@ -20,8 +20,8 @@ static inline uint64_t hash64_word(const uint8_t *at, size_t bytes)
     return word;
 }
 
-/* The odd constants are those of wyhash: balanced bits, so that no common input makes a factor 0. Four lanes, since
- * a multiplication takes longer than it takes to start another. */
+/* The odd constants are those of wyhash: balanced bits, so that no common input makes a factor 0.
+ * Four lanes, since a multiplication takes longer than it takes to start another. */
 static inline uint64_t hash64(uint64_t seed, const uint8_t *data, size_t bytes)
 {
     const uint64_t k0 = 0xa0761d6478bd642fu, k1 = 0xe7037ed1a0b428dbu, k2 = 0x8ebc6af09c88c6e3u;
@@ -39,7 +39,8 @@ static inline uint64_t hash64(uint64_t seed, const uint8_t *data, size_t bytes)
         hash = hash64_mix(lane[0] ^ k0, lane[1] ^ k1) ^ hash64_mix(lane[2] ^ k2, lane[3] ^ k0);
     }
     for (; bytes - at >= 16; at += 16)
-        hash = hash64_mix(hash64_word(data + at, 8) ^ k1 ^ hash, hash64_word(data + at + 8, 8) ^ k2);
+        hash = hash64_mix(hash64_word(data + at, 8) ^ k1 ^ hash,
+                          hash64_word(data + at + 8, 8) ^ k2);
     if (bytes - at >= 8) {
         hash = hash64_mix(hash64_word(data + at, 8) ^ k2 ^ hash, k1);
         at += 8;

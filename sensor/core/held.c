@@ -5,8 +5,8 @@
 
 enum { QUEUE_ROOM_MIN = 16 };
 
-/* An array, so that finding a place among thousands is a binary search and making room a memmove: no order
- * of arrival is expensive (a linked list was CVE-2018-5390 in Linux). */
+/* An array, so that finding a place among thousands is a binary search and making room a
+ * memmove: no order of arrival is expensive (a linked list was CVE-2018-5390 in Linux). */
 struct held_queue {
     uint32_t first, count, room;
     struct held_segment *segment[]; /* [first .. first + count); owned */
@@ -165,8 +165,8 @@ static bool split(struct stream *stream, uint32_t place, uint32_t sequence, stru
     return true;
 }
 
-/* A second copy of held bytes that acknowledges less: no more had their sender received when they were
- * sent first. */
+/* A second copy of held bytes that acknowledges less: no more had their sender received when
+ * they were sent first. */
 static void note_earlier(struct stream *stream, uint32_t place, const struct segment *segment,
                          uint32_t from, uint32_t to, struct budget *budget)
 {

@@ -9,8 +9,8 @@ enum { HOLE_NONE = -1 };
 /* The first held byte is the next one, and waits for the other direction only. */
 bool hole_waits_for_other(const struct stream *stream);
 
-/* Bytes missing before the next thing known of an anchored stream: held bytes, its FIN, or what the other
- * side acknowledged. */
+/* Bytes missing before the next thing known of an anchored stream: held bytes, its FIN, or what
+ * the other side acknowledged. */
 int64_t hole_bytes(const struct stream *stream);
 
 /* Whether time alone can bring the stream on. */

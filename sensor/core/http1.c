@@ -1,5 +1,5 @@
-/* HTTP/1 framing (RFC 9112 section 6.3), one step per state. Bodies that nobody wants are passed over by
- * their length. */
+/* HTTP/1 framing (RFC 9112 section 6.3), one step per state. Bodies that nobody wants are passed
+ * over by their length. */
 #include <string.h>
 
 #include "http1_steps.h"
@@ -53,7 +53,8 @@ uint32_t http1_past_empty_line(struct http1_side *side, const uint8_t *data, uin
         uint8_t c = data[at++];
         if (c == '\n')
             return at;
-        side->line = c == '\r' && side->line == HTTP1_LINE_EMPTY ? HTTP1_LINE_CR : HTTP1_LINE_CONTENT;
+        side->line = c == '\r' && side->line == HTTP1_LINE_EMPTY ? HTTP1_LINE_CR
+                                                                 : HTTP1_LINE_CONTENT;
     }
     return 0;
 }
@@ -73,8 +74,7 @@ static bool body_begins(struct http1_side *side, const struct http1_head *head)
     return head->has_length && head->length;
 }
 
-static void request_head(struct protocol *protocol, const struct http1_head *head,
-                         uint64_t time_ns)
+static void request_head(struct protocol *protocol, const struct http1_head *head, uint64_t time_ns)
 {
     struct http1 *http1 = &protocol->http1;
     struct http1_side *side = &http1->side[TO_SERVER];
@@ -162,7 +162,8 @@ static void final_response(struct protocol *protocol, const struct http1_head *h
     }
     if (!framed)
         side->state = paired ? HTTP1_UNTIL_CLOSE : HTTP1_LOST;
-    /* The answer to a request that we do not know may be one to HEAD, without the body it speaks of. */
+    /* The answer to a request that we do not know may be one to HEAD, without the body it speaks
+     * of. */
     side->doubt = framed && !paired;
 }
 
@@ -366,8 +367,7 @@ static void gap_in_body(struct protocol *protocol, enum direction direction)
     if (!pending)
         return;
     struct body *body = direction == TO_SERVER ? pending->request_body : pending->response_body;
-    pending->flags |=
-        direction == TO_SERVER ? TRANSACTION_REQUEST_GAP : TRANSACTION_RESPONSE_GAP;
+    pending->flags |= direction == TO_SERVER ? TRANSACTION_REQUEST_GAP : TRANSACTION_RESPONSE_GAP;
     if (body)
         body_gap(body);
     if (direction == TO_SERVER)

@@ -1,5 +1,5 @@
-/* HTTP/1 of one flow: framing of both directions, push-fed (http1.c), and which response belongs to which
- * request (http1_pair.c). Private to the protocol code. */
+/* HTTP/1 of one flow: framing of both directions, push-fed (http1.c), and which response belongs to
+ * which request (http1_pair.c). Private to the protocol code. */
 #ifndef HOPTAP_HTTP1_H
 #define HOPTAP_HTTP1_H
 
@@ -26,19 +26,20 @@ enum http1_state {
 
 /* Framing of one direction. */
 struct http1_side {
-    struct kept held;  /* a start or head that straddles chunks; owned, freed when the head is parsed */
-    uint64_t left;     /* of the body or the chunk; in HTTP1_CHUNK_SIZE the number so far */
-    uint64_t start_ns; /* first byte of the message at hand, or of what is held */
+    struct kept
+        held;      /* a start or head that straddles chunks; owned, freed when the head is parsed */
+    uint64_t left; /* of the body or the chunk; in HTTP1_CHUNK_SIZE the number so far */
+    uint64_t start_ns;      /* first byte of the message at hand, or of what is held */
     uint64_t missing_bytes; /* HTTP1_WAIT: a gap behind what is held */
-    uint32_t seen;     /* HTTP1_CHUNK_*: digits and extension so far; HTTP1_TRAILERS: bytes so far */
-    uint8_t state;     /* enum http1_state */
-    uint8_t line;      /* how the line at hand began: enum http1_line */
-    bool begun;        /* HTTP1_HEAD: inside a head */
+    uint32_t seen; /* HTTP1_CHUNK_*: digits and extension so far; HTTP1_TRAILERS: bytes so far */
+    uint8_t state; /* enum http1_state */
+    uint8_t line;  /* how the line at hand began: enum http1_line */
+    bool begun;    /* HTTP1_HEAD: inside a head */
     bool line_checked; /* the start line in held is well formed */
     bool body_begun;
-    bool doubt;        /* what should be a body may turn out to be the next message */
-    bool replay;       /* held is to be fed once more, as a chunk of its own */
-    bool met;          /* bytes or gaps of this direction went by before HTTP was found */
+    bool doubt;  /* what should be a body may turn out to be the next message */
+    bool replay; /* held is to be fed once more, as a chunk of its own */
+    bool met;    /* bytes or gaps of this direction went by before HTTP was found */
     bool ended;
 };
 
@@ -46,11 +47,11 @@ struct http1_side {
 struct pending {
     struct pending *next;
     uint64_t request_ns, response_ns, end_ns;
-    struct slice method, target, request_head;                   /* in text */
-    struct slice operation, this_type, this_id, operation_id;    /* in text, or in names */
+    struct slice method, target, request_head;                /* in text */
+    struct slice operation, this_type, this_id, operation_id; /* in text, or in names */
     struct body *request_body, *response_body; /* NULL unless kept; owned, freed with pending */
-    struct kept names;         /* names too long for text; owned */
-    struct kept response_head; /* empty unless it may be handed up; owned */
+    struct kept names;                         /* names too long for text; owned */
+    struct kept response_head;                 /* empty unless it may be handed up; owned */
     struct soap_scan soap;
     uint32_t text_bytes, text_room;
     uint32_t body_from; /* where the part of the request body begins that says what is asked */
@@ -58,28 +59,30 @@ struct pending {
     uint16_t status, flags;
     bool is_head, is_connect;
     bool expect_continue;
-    bool scans;        /* the operation is still looked for in the request body */
+    bool scans; /* the operation is still looked for in the request body */
     bool request_done, response_seen, response_done;
-    bool abandoned;    /* in no queue: its response cannot be told apart */
-    bool loss_behind;  /* bytes to the server were lost between this request and the next one known */
-    uint8_t text[];    /* method, target, header lines, and room for names */
+    bool abandoned; /* in no queue: its response cannot be told apart */
+    bool
+        loss_behind; /* bytes to the server were lost between this request and the next one known */
+    uint8_t text[];  /* method, target, header lines, and room for names */
 };
 
-/* Responses that requests we gave up on may still get. While there are any, a response after them is not
- * told apart from one of theirs. */
+/* Responses that requests we gave up on may still get. While there are any, a response after them
+ * is not told apart from one of theirs. */
 enum { OWED_UNKNOWN = UINT32_MAX };
 
 struct http1 {
     struct http1_side side[2];
     struct pending *first, *last; /* requests in order, whose responses can be told; owned */
-    struct pending *receiving;    /* the request being received: in the queue, or abandoned and owned here */
-    struct pending *answering;    /* whose response is being received; NULL: nobody's */
+    struct pending
+        *receiving; /* the request being received: in the queue, or abandoned and owned here */
+    struct pending *answering; /* whose response is being received; NULL: nobody's */
     struct tokens tokens;
     uint32_t queued;
     uint32_t owed;
-    bool shedding;       /* what is owed was shed for want of room, not lost */
-    bool pipelines;      /* the client has sent a request before it had the answer to the last */
-    bool lost_requests;  /* bytes to the server were lost, or before our time */
+    bool shedding;      /* what is owed was shed for want of room, not lost */
+    bool pipelines;     /* the client has sent a request before it had the answer to the last */
+    bool lost_requests; /* bytes to the server were lost, or before our time */
     bool tunnelled;
 };
 
@@ -96,7 +99,7 @@ struct protocol {
     uint8_t first;            /* LAYER_DETECT: the direction that spoke first */
     bool no_proxy_header;     /* it has come, or can come no more */
     bool port_wanted;
-    bool settled;             /* opaque for certain: HTTP is not looked for */
+    bool settled; /* opaque for certain: HTTP is not looked for */
 };
 
 /* Bytes taken; less than given when protocol->inner or a side's replay asks for attention. */
@@ -107,17 +110,17 @@ void http1_gap(struct protocol *protocol, enum direction direction, uint64_t byt
 void http1_end(struct protocol *protocol, enum direction direction, uint64_t time_ns);
 void http1_close(struct protocol *protocol, uint64_t time_ns);
 
-/* Looks for a message at the beginning of a chunk. START_YES: the side stands before a head, which begins with
- * what it holds, to be replayed, if anything, and goes on with this chunk. */
+/* Looks for a message at the beginning of a chunk. START_YES: the side stands before a head, which
+ * begins with what it holds, to be replayed, if anything, and goes on with this chunk. */
 enum start_verdict http1_seek(struct protocol *protocol, enum direction direction,
                               const uint8_t *data, uint32_t bytes, uint64_t time_ns);
 
-/* Joins a chunk to what the side holds, if it holds anything, and says where the whole stands; NULL when memory is
- * short. */
+/* Joins a chunk to what the side holds, if it holds anything, and says where the whole stands; NULL
+ * when memory is short. */
 const uint8_t *http1_joined(struct protocol *protocol, enum direction direction,
                             const uint8_t *data, uint32_t *bytes);
-/* It is known now what the held bytes are: they are to be fed again, without the `joined_bytes` of the chunk at
- * hand, which follow by themselves and in their own time. */
+/* It is known now what the held bytes are: they are to be fed again, without the `joined_bytes` of
+ * the chunk at hand, which follow by themselves and in their own time. */
 void http1_replay(struct protocol *protocol, enum direction direction, uint32_t joined_bytes);
 /* Holds a chunk that http1_joined() has not put there already. */
 bool http1_hold(struct protocol *protocol, enum direction direction, const uint8_t *data,

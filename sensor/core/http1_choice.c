@@ -1,5 +1,6 @@
-/* What is kept of a transaction, whether it is handed up, and its count. Bodies that no rule asks for are never
- * copied; a SOAP body is looked at where it lies, and kept only while its operation is undecided. */
+/* What is kept of a transaction, whether it is handed up, and its count. Bodies that no rule asks
+ * for are never copied; a SOAP body is looked at where it lies, and kept only while its operation
+ * is undecided. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -62,8 +63,8 @@ static void narrow_by_request(const struct interest *interest, struct matching_r
     rules->count = left;
 }
 
-static bool open_body(struct protocol *protocol, struct body **slot,
-                      const struct codings *codings, uint64_t expected_bytes)
+static bool open_body(struct protocol *protocol, struct body **slot, const struct codings *codings,
+                      uint64_t expected_bytes)
 {
     const struct protocol_shared *shared = protocol->shared;
     struct body *body = NULL;
@@ -77,8 +78,7 @@ static bool open_body(struct protocol *protocol, struct body **slot,
         count(shared->counters, COUNT_memory_shed, 1);
         return false;
     }
-    body_open(body, codings, shared->limits->http_body_bytes_max, shared->budget,
-              shared->counters);
+    body_open(body, codings, shared->limits->http_body_bytes_max, shared->budget, shared->counters);
     body_expect(body, expected_bytes);
     return true;
 }
@@ -196,8 +196,8 @@ void choice_request_body(struct protocol *protocol, struct pending *pending, con
     struct slice body = {data, bytes};
     if (pending->request_body)
         body = kept_slice(pending->request_body);
-    enum soap_verdict verdict =
-        body.bytes ? soap_scan(&pending->soap, body.data, body.bytes) : SOAP_MORE;
+    enum soap_verdict verdict = body.bytes ? soap_scan(&pending->soap, body.data, body.bytes)
+                                           : SOAP_MORE;
     bool keep = true;
     if (verdict != SOAP_MORE)
         keep = named(protocol, pending, body.data, verdict == SOAP_FOUND);
@@ -249,7 +249,8 @@ void choice_response(struct protocol *protocol, struct pending *pending,
     if (pending->scans)
         match(protocol, pending, &rules);
     if ((any || any_wants_body(interest, &rules, TO_CLIENT)) &&
-        !open_body(protocol, &pending->response_body, &codings, pending->is_head ? 0 : head->length))
+        !open_body(protocol, &pending->response_body, &codings,
+                   pending->is_head ? 0 : head->length))
         pending->flags |= TRANSACTION_RESPONSE_CUT;
     bool candidate = any || rules.count || (pending->flags & TRANSACTION_NEW_TOKEN);
     if (candidate && !kept_append(&pending->response_head, protocol->shared->budget,
@@ -257,8 +258,9 @@ void choice_response(struct protocol *protocol, struct pending *pending,
         count(protocol->shared->counters, COUNT_memory_shed, 1);
 }
 
-/* What makes an answer the same as one before: server, method, target, status, the request body from the operation's
- * element on (the SOAP header holds an operationID that differs in every call), the response body. */
+/* What makes an answer the same as one before: server, method, target, status, the request body
+ * from the operation's element on (the SOAP header holds an operationID that differs in every
+ * call), the response body. */
 static uint64_t content_hash(const struct protocol *protocol, const struct pending *pending)
 {
     struct slice request = kept_slice(pending->request_body);
@@ -332,7 +334,7 @@ static void hand_up(struct protocol *protocol, const struct pending *pending, un
 void choice_report(struct protocol *protocol, struct pending *pending)
 {
     const struct protocol_shared *shared = protocol->shared;
-    enum outcome outcome = pending->status == 0      ? OUTCOME_UNKNOWN
+    enum outcome outcome = pending->status == 0     ? OUTCOME_UNKNOWN
                            : pending->status >= 400 ? OUTCOME_FAILURE
                                                     : OUTCOME_SUCCESS;
     count(shared->counters, COUNT_http_transactions, 1);

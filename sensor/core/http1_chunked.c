@@ -7,8 +7,8 @@
 enum { CHUNK_DIGITS_SHIFT = 59 };
 
 /* RFC 9112 section 7.1: the size in hexadecimal, perhaps extensions, the line end. */
-uint32_t http1_chunk_size(struct protocol *protocol, enum direction direction,
-                                const uint8_t *data, uint32_t bytes, uint64_t time_ns)
+uint32_t http1_chunk_size(struct protocol *protocol, enum direction direction, const uint8_t *data,
+                          uint32_t bytes, uint64_t time_ns)
 {
     struct http1_side *side = &protocol->http1.side[direction];
     side->body_begun = true;
@@ -35,7 +35,7 @@ uint32_t http1_chunk_size(struct protocol *protocol, enum direction direction,
 }
 
 uint32_t http1_chunk_extension(struct protocol *protocol, enum direction direction,
-                                     const uint8_t *data, uint32_t bytes, uint64_t time_ns)
+                               const uint8_t *data, uint32_t bytes, uint64_t time_ns)
 {
     struct http1_side *side = &protocol->http1.side[direction];
     const uint8_t *end = memchr(data, '\n', bytes);
@@ -53,8 +53,8 @@ uint32_t http1_chunk_extension(struct protocol *protocol, enum direction directi
     return taken;
 }
 
-uint32_t http1_chunk_end(struct protocol *protocol, enum direction direction,
-                               const uint8_t *data, uint32_t bytes, uint64_t time_ns)
+uint32_t http1_chunk_end(struct protocol *protocol, enum direction direction, const uint8_t *data,
+                         uint32_t bytes, uint64_t time_ns)
 {
     struct http1_side *side = &protocol->http1.side[direction];
     if (data[0] == '\r' && side->line == HTTP1_LINE_EMPTY) {
@@ -69,8 +69,8 @@ uint32_t http1_chunk_end(struct protocol *protocol, enum direction direction,
     return 1;
 }
 
-uint32_t http1_trailers(struct protocol *protocol, enum direction direction,
-                              const uint8_t *data, uint32_t bytes, uint64_t time_ns)
+uint32_t http1_trailers(struct protocol *protocol, enum direction direction, const uint8_t *data,
+                        uint32_t bytes, uint64_t time_ns)
 {
     struct http1_side *side = &protocol->http1.side[direction];
     uint32_t end = http1_past_empty_line(side, data, bytes);

@@ -75,7 +75,8 @@ static void transfer_encoding(struct http1_head *head, struct slice value)
     }
 }
 
-/* RFC 9112 section 6.3, rule 5: a list of equal numbers is one number; anything else is an error. */
+/* RFC 9112 section 6.3, rule 5: a list of equal numbers is one number; anything else is an error.
+ */
 static void content_length(struct http1_head *head, struct slice value)
 {
     struct slice member;
@@ -104,8 +105,9 @@ static void add_token(struct http1_head *head, struct slice value)
         head->token[head->token_count++] = hash64(0, value.data, value.bytes);
 }
 
-/* RFC 6265 sections 4.1 and 5.2: name=value pairs; in Set-Cookie all but the first are attributes. Some clients
- * send the whole Set-Cookie text back, so attributes are looked at as if they were cookies there. */
+/* RFC 6265 sections 4.1 and 5.2: name=value pairs; in Set-Cookie all but the first are attributes.
+ * Some clients send the whole Set-Cookie text back, so attributes are looked at as if they were
+ * cookies there. */
 static void cookies(struct http1_head *head, const struct interest *interest, struct slice value,
                     bool only_first)
 {
@@ -134,8 +136,7 @@ static bool is_xml(struct slice value)
     const uint8_t *semicolon = memchr(value.data, ';', value.bytes);
     const uint8_t *end = semicolon ? semicolon : value.data + value.bytes;
     struct slice type = trim(value.data, end);
-    return type.bytes >= 3 &&
-           strncasecmp((const char *)type.data + type.bytes - 3, "xml", 3) == 0;
+    return type.bytes >= 3 && strncasecmp((const char *)type.data + type.bytes - 3, "xml", 3) == 0;
 }
 
 /* Most lines are told apart by length and first letter, without comparing the name. */
@@ -201,7 +202,8 @@ static bool version(const uint8_t *at)
 
 enum { VERSION_BYTES = 8, STATUS_CODE_AT = VERSION_BYTES + 1, STATUS_LINE_BYTES_MIN = 12 };
 
-/* The target is what stands between the first and the last space: some clients leave spaces in it. */
+/* The target is what stands between the first and the last space: some clients leave spaces in it.
+ */
 static bool request_line(struct http1_head *head, const uint8_t *line, uint32_t bytes)
 {
     const uint8_t *space = memchr(line, ' ', bytes);
@@ -231,8 +233,8 @@ static bool status_line(struct http1_head *head, const uint8_t *line, uint32_t b
     return status >= 100;
 }
 
-/* End of the line that begins at `at`, past its LF; 0: not there. A lone LF ends a line too (RFC 9112
- * section 2.2). */
+/* End of the line that begins at `at`, past its LF; 0: not there. A lone LF ends a line too (RFC
+ * 9112 section 2.2). */
 static uint32_t line_end(const uint8_t *data, uint32_t at, uint32_t bytes)
 {
     const uint8_t *found = memchr(data + at, '\n', bytes - at);
@@ -253,8 +255,7 @@ enum head_verdict http1_head_parse(struct http1_head *head, const struct interes
     if (!at)
         return HEAD_MORE;
     uint32_t line = without_line_end(data, 0, at);
-    if (!(direction == TO_SERVER ? request_line(head, data, line)
-                                 : status_line(head, data, line)))
+    if (!(direction == TO_SERVER ? request_line(head, data, line) : status_line(head, data, line)))
         return HEAD_BAD;
     head->lines.data = data + at;
     for (;;) {

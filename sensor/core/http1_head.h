@@ -1,5 +1,5 @@
-/* A message head, parsed in place: start line, and of the header lines what framing, SOAP and sessions need
- * (RFC 9112 sections 2 to 6). */
+/* A message head, parsed in place: start line, and of the header lines what framing, SOAP and
+ * sessions need (RFC 9112 sections 2 to 6). */
 #ifndef HOPTAP_HTTP1_HEAD_H
 #define HOPTAP_HTTP1_HEAD_H
 
@@ -25,12 +25,12 @@ struct http1_head {
     struct codings content;      /* Content-Encoding */
     struct codings transfer;     /* Transfer-Encoding, without chunked */
     bool has_length;
-    bool bad_length;      /* no number, or several that differ */
-    bool transfer_coded;  /* a Transfer-Encoding stands there */
-    bool chunked;         /* and its last coding is chunked */
+    bool bad_length;     /* no number, or several that differ */
+    bool transfer_coded; /* a Transfer-Encoding stands there */
+    bool chunked;        /* and its last coding is chunked */
     bool expect_continue;
-    bool soap;            /* SOAPAction, or an XML content type */
-    uint8_t token_count;  /* past HEAD_TOKENS_MAX: more_tokens */
+    bool soap;           /* SOAPAction, or an XML content type */
+    uint8_t token_count; /* past HEAD_TOKENS_MAX: more_tokens */
     bool more_tokens;
     uint64_t token[HEAD_TOKENS_MAX]; /* hashes of token values; not zeroed */
 };

@@ -1,10 +1,11 @@
 /* Which response belongs to which request.
  *
- * Responses come in the order of their requests (RFC 9112 section 9.3.2), so a queue decides, as long as
- * nothing is lost. A response is tied to a request when its first byte arrives. After a loss nothing is guessed: a
- * request whose response cannot be told apart is reported without one, a response without a request is
- * counted and dropped. One inference is made: a client that has never sent a request before it had the
- * answer to the last one (hardly any does) has not begun to while we could not see it. */
+ * Responses come in the order of their requests (RFC 9112 section 9.3.2), so a queue decides, as
+ * long as nothing is lost. A response is tied to a request when its first byte arrives. After a
+ * loss nothing is guessed: a request whose response cannot be told apart is reported without one, a
+ * response without a request is counted and dropped. One inference is made: a client that has never
+ * sent a request before it had the answer to the last one (hardly any does) has not begun to while
+ * we could not see it. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -141,8 +142,8 @@ void pair_response_begins(struct protocol *protocol, uint64_t time_ns)
 {
     struct http1 *http1 = &protocol->http1;
     http1->answering = first_unanswered(http1);
-    /* Of a lost request, since it was on its way before this one was sent. Without a loss the order of
-     * the streams is right even where the clocks of two captures differ. */
+    /* Of a lost request, since it was on its way before this one was sent. Without a loss the order
+     * of the streams is right even where the clocks of two captures differ. */
     if (http1->answering && http1->lost_requests && time_ns < http1->answering->request_ns)
         http1->answering = NULL;
 }
@@ -287,7 +288,8 @@ void pair_responses_lost(struct protocol *protocol, uint64_t time_ns)
         pair_response_done(protocol, time_ns);
     }
     uint32_t waiting = unanswered(http1);
-    /* Of a single one, the next response is the answer; but not of one behind which others were lost. */
+    /* Of a single one, the next response is the answer; but not of one behind which others were
+     * lost. */
     if (waiting > 1 || (waiting == 1 && first_unanswered(http1)->loss_behind)) {
         if (http1->pipelines)
             owe_lost(http1, waiting);

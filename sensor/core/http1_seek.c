@@ -1,9 +1,9 @@
-/* Bytes of which it is not known yet what they are: after a loss, where a body may be missing, and after
- * CONNECT. What may be the start of a message is held until it is told. */
+/* Bytes of which it is not known yet what they are: after a loss, where a body may be missing, and
+ * after CONNECT. What may be the start of a message is held until it is told. */
 #include "http1_steps.h"
 
 const uint8_t *http1_joined(struct protocol *protocol, enum direction direction,
-                             const uint8_t *data, uint32_t *bytes)
+                            const uint8_t *data, uint32_t *bytes)
 {
     struct http1_side *side = &protocol->http1.side[direction];
     if (!side->held.bytes)
@@ -25,7 +25,7 @@ void http1_replay(struct protocol *protocol, enum direction direction, uint32_t 
 }
 
 bool http1_hold(struct protocol *protocol, enum direction direction, const uint8_t *data,
-                       uint32_t bytes, uint64_t time_ns)
+                uint32_t bytes, uint64_t time_ns)
 {
     struct http1_side *side = &protocol->http1.side[direction];
     if (side->held.bytes)
@@ -38,8 +38,8 @@ bool http1_hold(struct protocol *protocol, enum direction direction, const uint8
 }
 
 /* A body that may not be there: what comes instead would be a message. */
-uint32_t http1_doubt(struct protocol *protocol, enum direction direction,
-                           const uint8_t *data, uint32_t bytes, uint64_t time_ns)
+uint32_t http1_doubt(struct protocol *protocol, enum direction direction, const uint8_t *data,
+                     uint32_t bytes, uint64_t time_ns)
 {
     struct http1 *http1 = &protocol->http1;
     struct http1_side *side = &http1->side[direction];
@@ -95,18 +95,31 @@ enum start_verdict http1_seek(struct protocol *protocol, enum direction directio
     return verdict;
 }
 
-uint32_t http1_lost(struct protocol *protocol, enum direction direction,
-                          const uint8_t *data, uint32_t bytes, uint64_t time_ns)
+uint32_t http1_lost(struct protocol *protocol, enum direction direction, const uint8_t *data,
+                    uint32_t bytes, uint64_t time_ns)
 {
     return http1_seek(protocol, direction, data, bytes, time_ns) == START_YES ? 0 : bytes;
 }
 
+/* The answer to CONNECT will not be known: it was lost, or cannot be told apart. */
+static bool waits_in_vain(const struct http1 *http1)
+{
+    return http1->side[TO_CLIENT].state == HTTP1_LOST || !http1->last || !http1->last->is_connect;
+}
+
 /* RFC 9110 section 9.3.6: a client may not speak before the answer, but some do. */
 uint32_t http1_wait(struct protocol *protocol, const uint8_t *data, uint32_t bytes,
-                          uint64_t time_ns)
+                    uint64_t time_ns)
 {
     struct http1_side *side = &protocol->http1.side[TO_SERVER];
     uint64_t limit = protocol->shared->limits->http_head_bytes_max;
+    if (waits_in_vain(&protocol->http1)) {
+        pair_request_begins(protocol, time_ns);
+        protocol->http1.lost_requests = true;
+        side->state = HTTP1_LOST;
+        http1_replay(protocol, TO_SERVER, 0);
+        return 0;
+    }
     bool room = bytes <= limit && side->held.bytes <= limit - bytes && !side->missing_bytes;
     if (!side->held.bytes)
         side->start_ns = time_ns;

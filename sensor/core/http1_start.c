@@ -2,15 +2,17 @@
 
 #include <string.h>
 
-/* RFC 9110 section 9.3, RFC 5789, and WebDAV (RFC 4918, 3253, 5323), which datastore access uses. */
+/* RFC 9110 section 9.3, RFC 5789, and WebDAV (RFC 4918, 3253, 5323), which datastore access uses.
+ */
 static const char *const methods[] = {
-    "GET",   "POST",     "HEAD",      "PUT",   "DELETE", "PATCH", "OPTIONS", "CONNECT", "TRACE",
-    "MKCOL", "PROPFIND", "PROPPATCH", "MOVE",  "COPY",   "LOCK",  "UNLOCK",  "REPORT",  "SEARCH",
+    "GET",   "POST",     "HEAD",      "PUT",  "DELETE", "PATCH", "OPTIONS", "CONNECT", "TRACE",
+    "MKCOL", "PROPFIND", "PROPPATCH", "MOVE", "COPY",   "LOCK",  "UNLOCK",  "REPORT",  "SEARCH",
 };
 
 enum { METHODS = sizeof methods / sizeof *methods };
 
-/* Bytes of the method and the space after it; 0: none fits; UINT32_MAX: one may, with more bytes. */
+/* Bytes of the method and the space after it; 0: none fits; UINT32_MAX: one may, with more bytes.
+ */
 static uint32_t method_bytes(const uint8_t *data, uint32_t bytes)
 {
     for (uint32_t i = 0; i < METHODS; i++) {

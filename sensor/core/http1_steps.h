@@ -1,5 +1,5 @@
-/* The steps of HTTP/1 framing: each takes some of the bytes given, at least one unless it changed the
- * state, and says how many. Private to http1*.c. */
+/* The steps of HTTP/1 framing: each takes some of the bytes given, at least one unless it changed
+ * the state, and says how many. Private to http1*.c. */
 #ifndef HOPTAP_HTTP1_STEPS_H
 #define HOPTAP_HTTP1_STEPS_H
 
@@ -17,8 +17,8 @@ void http1_malformed(struct protocol *protocol, enum direction direction, uint64
 void http1_message_end(struct protocol *protocol, enum direction direction, uint64_t time_ns);
 
 /* http1_chunked.c */
-uint32_t http1_chunk_size(struct protocol *protocol, enum direction direction,
-                          const uint8_t *data, uint32_t bytes, uint64_t time_ns);
+uint32_t http1_chunk_size(struct protocol *protocol, enum direction direction, const uint8_t *data,
+                          uint32_t bytes, uint64_t time_ns);
 uint32_t http1_chunk_extension(struct protocol *protocol, enum direction direction,
                                const uint8_t *data, uint32_t bytes, uint64_t time_ns);
 uint32_t http1_chunk_end(struct protocol *protocol, enum direction direction, const uint8_t *data,

@@ -6,8 +6,8 @@
 
 #include "transaction.h"
 
-/* RFC 9112 section 3.2: of origin, absolute, authority or asterisk form; without scheme and authority, without
- * query. */
+/* RFC 9112 section 3.2: of origin, absolute, authority or asterisk form; without scheme and
+ * authority, without query. */
 static inline struct slice http_path(struct slice target)
 {
     const uint8_t *at = target.data, *end = at + target.bytes;

@@ -1,9 +1,9 @@
 /* What the decoders asked for, said once at start; read-only afterwards, so workers may share it.
  *
  * A rule names an operation (SOAP) or a method and path (REST) and says which bodies to hand up.
- * Rules are tried in the order they were added, the first 32 that name a request. A request is a candidate when its name matches and, if
- * the rule has request needles, its body holds one of them; the transaction is handed up when, in
- * addition, the response satisfies the rule. */
+ * Rules are tried in the order they were added, the first 32 that name a request. A request is a
+ * candidate when its name matches and, if the rule has request needles, its body holds one of them;
+ * the transaction is handed up when, in addition, the response satisfies the rule. */
 #ifndef HOPTAP_INTEREST_H
 #define HOPTAP_INTEREST_H
 

@@ -34,8 +34,8 @@ struct bucket *interest_bucket(const struct interest *interest, enum bucket_kind
     return bucket;
 }
 
-/* '*' matches any run of characters. Only the last star needs to be retried, so the work is bounded by
- * the product of the lengths, of which the pattern's is ours. */
+/* '*' matches any run of characters. Only the last star needs to be retried, so the work is bounded
+ * by the product of the lengths, of which the pattern's is ours. */
 static bool matches(const char *pattern, uint32_t pattern_bytes, struct slice text)
 {
     uint32_t p = 0, t = 0, star = UINT32_MAX, retry = 0;
@@ -141,8 +141,7 @@ unsigned interest_wants(const struct interest *interest, uint16_t rule)
     return interest->rules[rule].want;
 }
 
-bool interest_has_needles(const struct interest *interest, uint16_t rule,
-                          enum direction direction)
+bool interest_has_needles(const struct interest *interest, uint16_t rule, enum direction direction)
 {
     return interest->rules[rule].has[direction] != NULL;
 }
@@ -171,14 +170,12 @@ static bool in_list(const struct name_list *list, const uint8_t *name, uint32_t 
     return false;
 }
 
-bool interest_is_token_header(const struct interest *interest, const uint8_t *name,
-                              uint32_t bytes)
+bool interest_is_token_header(const struct interest *interest, const uint8_t *name, uint32_t bytes)
 {
     return in_list(&interest->headers, name, bytes);
 }
 
-bool interest_is_token_cookie(const struct interest *interest, const uint8_t *name,
-                              uint32_t bytes)
+bool interest_is_token_cookie(const struct interest *interest, const uint8_t *name, uint32_t bytes)
 {
     return in_list(&interest->cookies, name, bytes);
 }

@@ -25,18 +25,16 @@ struct matching_rules {
 void interest_match(const struct interest *interest, const struct request_name *name,
                     struct matching_rules *matching);
 unsigned interest_wants(const struct interest *interest, uint16_t rule);
-bool interest_has_needles(const struct interest *interest, uint16_t rule,
-                          enum direction direction);
+bool interest_has_needles(const struct interest *interest, uint16_t rule, enum direction direction);
 /* True when the rule has no needles for this direction, or body holds one of them. */
 bool interest_needle_in(const struct interest *interest, uint16_t rule, enum direction direction,
                         struct slice body);
-/* Whether any rule names an operation: what a request might turn out to be before its body is known. */
+/* Whether any rule names an operation: what a request might turn out to be before its body is
+ * known. */
 bool interest_in_operations(const struct interest *interest);
 
-bool interest_is_token_header(const struct interest *interest, const uint8_t *name,
-                              uint32_t bytes);
-bool interest_is_token_cookie(const struct interest *interest, const uint8_t *name,
-                              uint32_t bytes);
+bool interest_is_token_header(const struct interest *interest, const uint8_t *name, uint32_t bytes);
+bool interest_is_token_cookie(const struct interest *interest, const uint8_t *name, uint32_t bytes);
 bool interest_is_object_property(const struct interest *interest, const uint8_t *name,
                                  uint32_t bytes);
 bool interest_wants_port(const struct interest *interest, uint8_t protocol, uint16_t port);

@@ -1,5 +1,6 @@
-/* The rules of an interest and the index that finds those of a request without trying them all: hundreds of
- * operations and paths are asked for, and most requests are none of them. Private to interest*.c. */
+/* The rules of an interest and the index that finds those of a request without trying them all:
+ * hundreds of operations and paths are asked for, and most requests are none of them. Private to
+ * interest*.c. */
 #ifndef HOPTAP_INTEREST_RULES_H
 #define HOPTAP_INTEREST_RULES_H
 
@@ -29,8 +30,8 @@ struct rule_list {
 
 enum bucket_kind { BUCKET_OPERATION, BUCKET_PATH, BUCKET_SEGMENT };
 
-/* Rules without a star by their whole name; path rules with one by the path's first segment, if that is
- * before the star. */
+/* Rules without a star by their whole name; path rules with one by the path's first segment, if
+ * that is before the star. */
 struct bucket {
     struct bucket *next;
     enum bucket_kind kind;

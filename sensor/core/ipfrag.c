@@ -8,7 +8,8 @@
 
 enum {
     DATAGRAM_BYTES_MAX = 65535,
-    /* FreeBSD allows 16 (net.inet.ip.maxfragsperpacket) and 64 for IPv6; 64 KiB at an MTU of 576 are 119. */
+    /* FreeBSD allows 16 (net.inet.ip.maxfragsperpacket) and 64 for IPv6; 64 KiB at an MTU of 576
+     * are 119. */
     FRAGMENTS_MAX = 128,
 };
 
@@ -335,7 +336,8 @@ static struct whole *join(struct ipfrag *ipfrag, struct assembly *assembly)
     return whole;
 }
 
-/* Remembered for the duplicate window, so that late copies of its fragments do not begin it again. */
+/* Remembered for the duplicate window, so that late copies of its fragments do not begin it
+ * again. */
 static void retire(struct ipfrag *ipfrag, struct assembly *assembly)
 {
     if (ipfrag->done_ns == 0) {

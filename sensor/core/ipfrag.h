@@ -1,4 +1,5 @@
-/* Reassembly of IP fragments, bounded by fragment_datagrams_max, fragment_timeout_ms and the budget.
+/* Reassembly of IP fragments, bounded by fragment_datagrams_max, fragment_timeout_ms and the
+ * budget.
  *
  * IPv4: of bytes that came twice the first copy wins. IPv6: fragments that overlap doom their
  * datagram, those still to come too (RFC 5722); an exact copy is ignored (RFC 8200 section 4.5). */

@@ -1,5 +1,5 @@
-/* Bytes kept on behalf of the peer: they grow within the budget and are wiped before the memory goes
- * back, since they may hold passwords and tokens. A zeroed struct kept is empty and valid. */
+/* Bytes kept on behalf of the peer: they grow within the budget and are wiped before the memory
+ * goes back, since they may hold passwords and tokens. A zeroed struct kept is empty and valid. */
 #ifndef HOPTAP_KEPT_H
 #define HOPTAP_KEPT_H
 

@@ -1,6 +1,6 @@
-/* The skip loop of Wu and Manber, "A fast algorithm for multi-pattern searching" (1994), with blocks of two
- * bytes: where a block occurs in no needle, none can end there, and the search leaps as far as the
- * shortest needle allows. */
+/* The skip loop of Wu and Manber, "A fast algorithm for multi-pattern searching" (1994), with
+ * blocks of two bytes: where a block occurs in no needle, none can end there, and the search leaps
+ * as far as the shortest needle allows. */
 #include "needles.h"
 
 #include <stdlib.h>
@@ -17,8 +17,8 @@ struct needle_set {
     struct needle *needles; /* owned */
     size_t count;
     size_t shortest;
-    /* By hash of the block under the window's end: LEAP, or 1 + how far it is from the window's end in the
-     * needle where it is nearest. */
+    /* By hash of the block under the window's end: LEAP, or 1 + how far it is from the window's end
+     * in the needle where it is nearest. */
     uint8_t shift[SHIFTS];
 };
 

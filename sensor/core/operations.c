@@ -8,8 +8,8 @@
 
 enum { KEY_BYTES = OPERATION_SERVICE_CHARS + OPERATION_NAME_CHARS };
 
-/* Service and name as they stand in a row: each ends in at least one NUL, the rest is NUL too, so keys
- * compare and hash as blocks. */
+/* Service and name as they stand in a row: each ends in at least one NUL, the rest is NUL too, so
+ * keys compare and hash as blocks. */
 struct key {
     char service[OPERATION_SERVICE_CHARS];
     char name[OPERATION_NAME_CHARS];

@@ -57,8 +57,8 @@ enum { ADDRESS_BYTES = 16, VLAN_NONE = 0xffff };
 struct datagram {
     uint8_t source[ADDRESS_BYTES];
     uint8_t destination[ADDRESS_BYTES];
-    /* 0 for protocols without ports. ICMP: as Community ID has them, the type and the type that answers it,
-     * or type and code where no type does. */
+    /* 0 for protocols without ports. ICMP: as Community ID has them, the type and the type that
+     * answers it, or type and code where no type does. */
     uint16_t source_port;
     uint16_t destination_port;
     uint8_t ip_version; /* 4 or 6 */

@@ -27,8 +27,8 @@ struct protocol *protocol_open(const struct protocol_shared *shared, struct flow
     }
     protocol->shared = shared;
     protocol->flow = flow;
-    protocol->port_wanted =
-        interest_wants_port(shared->interest, flow->protocol, flow->port[TO_SERVER]);
+    protocol->port_wanted = interest_wants_port(shared->interest, flow->protocol,
+                                                flow->port[TO_SERVER]);
     return protocol;
 }
 
@@ -68,7 +68,8 @@ static void decide(struct protocol *protocol, enum layer layer)
     }
 }
 
-/* The PROXY header at the beginning of `held` or of the chunk; returns the bytes of the chunk taken. */
+/* The PROXY header at the beginning of `held` or of the chunk; returns the bytes of the chunk
+ * taken. */
 static uint32_t take_proxy_header(struct protocol *protocol, const uint8_t *data, uint32_t bytes,
                                   uint32_t length, uint64_t time_ns)
 {
@@ -170,8 +171,8 @@ static uint32_t opaque(struct protocol *protocol, enum direction direction, cons
     return 0;
 }
 
-/* A tunnel or an upgraded connection begins where the answer ended. Returns what is known missing of what
- * the client said before. */
+/* A tunnel or an upgraded connection begins where the answer ended. Returns what is known missing
+ * of what the client said before. */
 static uint64_t become_inner(struct protocol *protocol, uint64_t time_ns)
 {
     struct http1 *http1 = &protocol->http1;

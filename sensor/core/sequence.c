@@ -41,7 +41,7 @@ bool sequence_syn(struct tcp *tcp, enum direction direction, const struct datagr
         bool late = !stream->syn_seen && gone >= 0 && gone < SEQUENCE_WINDOW_AHEAD;
         if (stream->closed || (stream->delivered && !late))
             return false;
-        if (!stream->delivered) /* also a server's second answer, with another number: SYN cookies */
+        if (!stream->delivered) /* a server's second answer too, with another number */
             anchor(stream, first);
         stream->initial_sequence = datagram->tcp_sequence;
         stream->syn_seen = true;

@@ -6,9 +6,11 @@
 #include "stream.h"
 
 enum {
-    /* No receiver offers more (RFC 7323 section 2.3): what lies further ahead is of another connection. */
+    /* No receiver offers more (RFC 7323 section 2.3): what lies further ahead is of another
+     * connection. */
     SEQUENCE_WINDOW_AHEAD = 1 << 30,
-    /* How far ahead a RST, or an acknowledgement that tells us where a stream begins, is believed. */
+    /* How far ahead a RST, or an acknowledgement that tells us where a stream begins, is
+     * believed. */
     SEQUENCE_BELIEF = 1 << 24,
 };
 
@@ -38,7 +40,8 @@ void sequence_begin(struct stream *stream, uint32_t sequence);
 /* A SYN, or SYN|ACK; false when it is of another connection than the stream. */
 bool sequence_syn(struct tcp *tcp, enum direction direction, const struct datagram *datagram);
 
-/* Nobody listens: the RST is the server's only segment, and answers the SYN (RFC 9293 section 3.5.2). */
+/* Nobody listens: the RST is the server's only segment, and answers the SYN (RFC 9293 section
+ * 3.5.2). */
 bool sequence_refused(const struct tcp *tcp, enum direction direction,
                       const struct datagram *datagram);
 

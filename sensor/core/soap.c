@@ -3,11 +3,19 @@
 #include <stdbool.h>
 #include <string.h>
 
-enum { STATE_START, STATE_TEXT, STATE_MARKUP, STATE_TAG, STATE_COMMENT, STATE_CDATA, STATE_INSTRUCTION };
+enum {
+    STATE_START,
+    STATE_TEXT,
+    STATE_MARKUP,
+    STATE_TAG,
+    STATE_COMMENT,
+    STATE_CDATA,
+    STATE_INSTRUCTION
+};
 enum { SECTION_OTHER, SECTION_HEADER, SECTION_BODY };
 enum { READING_NOTHING, READING_OPERATION_ID, READING_THIS };
-/* Text is used when it is one run of characters, or one CDATA section; a mixture is SPOILT: half of an id
- * would be another id. */
+/* Text is used when it is one run of characters, or one CDATA section; a mixture is SPOILT: half of
+ * an id would be another id. */
 enum { TEXT_PLAIN, TEXT_CDATA, TEXT_SPOILT };
 enum { CDATA_OPEN_BYTES = 9, CDATA_CLOSE_BYTES = 3 };
 /* Elements open where one of these begins. */
@@ -71,8 +79,7 @@ static enum soap_verdict scan_start(struct soap_scan *scan, struct text body)
 static bool skip_past(struct soap_scan *scan, struct text body, const char *end)
 {
     size_t length = strlen(end);
-    const uint8_t *found =
-        memmem(body.data + scan->at, body.bytes - scan->at, end, length);
+    const uint8_t *found = memmem(body.data + scan->at, body.bytes - scan->at, end, length);
     if (found) {
         scan->at = (uint32_t)(found - body.data) + (uint32_t)length;
         return true;
@@ -114,8 +121,8 @@ static bool scan_markup(struct soap_scan *scan, struct text body, bool *broken)
     return true;
 }
 
-/* Moves past the '>' that ends a tag: not one inside an attribute value. Outside of values tags are short, so
- * bytes are looked at singly there; what is stored in scan is stored once, for speed. */
+/* Moves past the '>' that ends a tag: not one inside an attribute value. Outside of values tags are
+ * short, so bytes are looked at singly there; what is stored in scan is stored once, for speed. */
 static bool scan_tag(struct soap_scan *scan, struct text body)
 {
     const uint8_t *at = body.data + scan->at, *end = body.data + body.bytes;

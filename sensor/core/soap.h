@@ -1,6 +1,6 @@
-/* Finds, in a SOAP request that may still be incomplete, what it asks for: the operation (first element of the
- * Body), its `_this` and the operationID header. No tree, no allocation; each byte is looked at once
- * however the body arrives, because a scan goes on where it stopped. */
+/* Finds, in a SOAP request that may still be incomplete, what it asks for: the operation (first
+ * element of the Body), its `_this` and the operationID header. No tree, no allocation; each byte
+ * is looked at once however the body arrives, because a scan goes on where it stopped. */
 #ifndef HOPTAP_SOAP_H
 #define HOPTAP_SOAP_H
 
@@ -23,8 +23,8 @@ struct soap_span {
     uint32_t at, bytes;
 };
 
-/* Zeroed before the first call. Results are valid when the verdict was SOAP_FOUND, and as far as they were
- * found when the body ended before. */
+/* Zeroed before the first call. Results are valid when the verdict was SOAP_FOUND, and as far as
+ * they were found when the body ended before. */
 struct soap_scan {
     struct soap_span operation, this_type, this_id, operation_id;
     uint32_t operation_at; /* the '<' of the operation element */

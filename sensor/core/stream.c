@@ -1,8 +1,9 @@
 /* Delivery: what is in order goes to the sink, the rest waits in held.c, until its predecessors
  * come or have been waited for long enough.
  *
- * A stream is anchored when we know which byte comes next: from its SYN, from the other side's SYN|ACK,
- * or, of a connection met in the middle, from the lowest byte seen until stream_gap_timeout_ms passed. */
+ * A stream is anchored when we know which byte comes next: from its SYN, from the other side's
+ * SYN|ACK, or, of a connection met in the middle, from the lowest byte seen until
+ * stream_gap_timeout_ms passed. */
 #include "stream.h"
 
 #include "flow.h"
@@ -165,9 +166,9 @@ static void settle(struct tcp *tcp)
     }
 }
 
-/* Each side waits for the other, because each acknowledges the other's next byte. One of the two copies is a
- * retransmission, most likely the one captured later; so its bytes were sent before those of the
- * other, as far as that one acknowledges them. */
+/* Each side waits for the other, because each acknowledges the other's next byte. One of the two
+ * copies is a retransmission, most likely the one captured later; so its bytes were sent before
+ * those of the other, as far as that one acknowledges them. */
 static void pass_disputed(struct reassembly *reassembly, struct flow *flow)
 {
     struct tcp *tcp = &flow->tcp;
@@ -360,8 +361,8 @@ static void make_way(struct reassembly *reassembly, struct flow *flow, enum dire
     drain_both(reassembly, flow);
 }
 
-/* Delivers the segment up to the first byte that is held already; or, where its first bytes are, their
- * held copy, which waited for more than this one needs. */
+/* Delivers the segment up to the first byte that is held already; or, where its first bytes are,
+ * their held copy, which waited for more than this one needs. */
 static void pass_run(struct reassembly *reassembly, struct flow *flow, enum direction direction,
                      struct segment *segment)
 {

@@ -1,17 +1,17 @@
 /* TCP reassembly: the ordered bytes of each direction, with explicit gaps.
  *
- * Overlap rule: the copy that arrived first wins, whatever the system of the
- * receiver would do; a differing second copy is counted (tcp_overlap_conflicts).
+ * Overlap rule: the copy that arrived first wins, whatever the system of the receiver would do; a
+ * differing second copy is counted (tcp_overlap_conflicts).
  *
- * Bytes that acknowledge data of the other direction which we have not delivered yet are
- * held until that data comes or is a gap, so a response never overtakes its request
- * whatever order the capture has. In-order bytes are passed on without copy or allocation.
+ * Bytes that acknowledge data of the other direction which we have not delivered yet are held until
+ * that data comes or is a gap, so a response never overtakes its request whatever order the capture
+ * has. In-order bytes are passed on without copy or allocation.
  *
- * Bytes that were held keep the time of their packet, unless later bytes of the flow were
- * delivered before: time never falls within a flow. A gap has the time when it was noticed.
+ * Bytes that were held keep the time of their packet, unless later bytes of the flow were delivered
+ * before: time never falls within a flow. A gap has the time when it was noticed.
  *
- * A RST ends both directions when stream_gap_timeout_ms have passed and its sender has sent nothing more, so
- * that bytes which it overtook are not lost, and a forged one does no harm.
+ * A RST ends both directions when stream_gap_timeout_ms have passed and its sender has sent nothing
+ * more, so that bytes which it overtook are not lost.
  *
  * Only held bytes can be compared with a second copy; what was delivered is gone. */
 #ifndef HOPTAP_STREAM_H
@@ -41,7 +41,7 @@ struct stream {
     /* First byte not yet delivered. Before the stream is anchored: the lowest seen. */
     uint32_t next_sequence;
     uint32_t initial_sequence; /* of the SYN, when syn_seen */
-    uint32_t acknowledged;     /* by the other side, when acknowledged_seen; the highest that fits */
+    uint32_t acknowledged;     /* by the other side, when acknowledged_seen: the highest */
     uint32_t fin_sequence;     /* end of the stream, when fin_seen */
     uint32_t fin_acknowledgement;
     uint32_t held_bytes;       /* of memory, with overhead */
@@ -84,8 +84,8 @@ void tcp_segment(struct reassembly *reassembly, struct flow *flow, enum directio
                  const struct datagram *datagram, uint64_t time_ns);
 /* Holes older than stream_gap_timeout_ms become gaps; true while something waits. */
 bool tcp_advance(struct reassembly *reassembly, struct flow *flow, uint64_t time_ns);
-/* Packet time of the oldest thing that waits: tcp_advance has nothing to do until stream_gap_timeout_ms later.
- * UINT64_MAX when nothing does. */
+/* Packet time of the oldest thing that waits: tcp_advance has nothing to do until
+ * stream_gap_timeout_ms later. UINT64_MAX when nothing does. */
 uint64_t tcp_waiting_since(const struct tcp *tcp);
 /* Delivers what is held (gaps between), closes both directions, frees. */
 void tcp_finish(struct reassembly *reassembly, struct flow *flow, uint64_t time_ns);

@@ -1,8 +1,8 @@
 /* The state of one walk down the layers of a frame; shared by decap.c and tunnel.c only.
  *
- * Invariant: captured <= wire, and data[0 .. captured) may be read. A layer that claims to be shorter than
- * what is left (padding, trailers) shortens both; one that claims to be longer lengthens `wire`,
- * because a mirror or a snap length may have cut the frame. */
+ * Invariant: captured <= wire, and data[0 .. captured) may be read. A layer that claims to be
+ * shorter than what is left (padding, trailers) shortens both; one that claims to be longer
+ * lengthens `wire`, because a mirror or a snap length may have cut the frame. */
 #ifndef HOPTAP_WALK_H
 #define HOPTAP_WALK_H
 

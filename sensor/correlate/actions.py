@@ -18,10 +18,10 @@ from sensor.correlate.verbs import Verb
 from sensor.flows import Flow
 
 # Most actions kept under one key: a client may send one operation id for its whole life.
-NAMESAKES_MAX = 64
+NAMESAKES_MAX = 32
 # Actions of a host that are looked at when nothing but time is left to go by: begun before the
 # child and ended before it, or after it.
-RECENT_BEFORE, RECENT_AFTER = 256, 64
+RECENT_BEFORE, RECENT_AFTER = 128, 32
 # Actions of a host that are kept for that.
 RECENT_MAX = 4096
 

@@ -15,7 +15,7 @@ from decoders.message import TaskChanged
 from sensor.correlate import chains
 from sensor.correlate.actions import Action, Actions, Cause, Fact, Pairs
 from sensor.correlate.inventory import Inventory, object_id
-from sensor.correlate.judge import Judge
+from sensor.correlate.judge import Judge, begun_before
 from sensor.correlate.keys import is_background, parent_ids
 from sensor.correlate.learning import learn_from_hop, learn_from_result
 from sensor.services import Services
@@ -177,7 +177,7 @@ class Correlator:
         if action.legs_due and not final:
             return
         verdict = self._judge.verdict(action, self._now_ns, final)
-        if verdict.cause in (Cause.UNSEEN, Cause.CORRELATED, Cause.AMBIGUOUS) or not verdict.sure:
+        if action.asks and verdict.cause is not Cause.EXPLICIT:
             self._watch(action)
         if not (verdict.sure or final):
             return
@@ -253,7 +253,7 @@ class Correlator:
         for key in parent.ids:
             for seq in self._orphans.get(key, ()):
                 orphan = self.actions.get(seq)
-                if orphan is None or orphan is parent:
+                if orphan is None or not begun_before(parent, orphan):
                     continue
                 if orphan.client == parent.server or not self._services.serves(orphan.client):
                     self._again(orphan)

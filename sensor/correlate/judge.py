@@ -140,7 +140,7 @@ class _Case:
     def _may_carry(self, parent: Action, key: str) -> bool:
         """Is the parent one level up, begun before the child, and not long over?"""
         child = self._child
-        if not _begun_before(parent, child):
+        if not begun_before(parent, child):
             return False
         if parent.server != child.client and not self._is_elsewhere(parent, key):
             return False
@@ -236,13 +236,14 @@ class _Case:
         return recency * (OTHER_ID_WEIGHT if has_other_id else 1.0)
 
 
-def _begun_before(parent: Action, child: Action) -> bool:
+def begun_before(parent: Action, child: Action) -> bool:
+    """In packet time; of two that began at once, the one that ended first."""
     return (parent.call.time_ns, parent.seq) < (child.call.time_ns, child.seq)
 
 
 def _is_at_work(parent: Action, child: Action) -> bool:
     """Could the parent cause something at the child's beginning, going by time alone?"""
-    if not _begun_before(parent, child):
+    if not begun_before(parent, child):
         return False
     start_ns, end_ns = child.call.time_ns, parent.call.end_ns
     if parent.task_end_ns:

@@ -1,6 +1,7 @@
 /* links: protocol.c http1.c http1_chunked.c http1_seek.c http1_head.c http1_start.c http1_pair.c http1_choice.c interest.c interest_match.c needles.c objects.c operations.c soap.c body.c tokens.c kept.c */
-/* Nanoseconds per transaction of a keep-alive RetrievePropertiesEx: a request of 900 bytes in two segments,
- * a response of 8 KB in six, fed as reassembly would. Prints the median of several runs of each case:
+/* Nanoseconds per transaction of a keep-alive RetrievePropertiesEx: a request of 900 bytes in two
+ * segments, a response of 8 KB in six, fed as reassembly would. Prints the median of several runs
+ * of each case:
  *
  *   unasked   many rules, none for this operation
  *   named     a rule wants it, but no needle is in the request
@@ -20,19 +21,26 @@ static const char request_head[] =
     "POST /sdk HTTP/1.1\r\nHost: 10.77.3.10\r\nContent-Length: %zu\r\n"
     "Cookie: vmware_soap_session=\"d9a69375-0c90-4a74-bf6b-a0bd12776118\"; Path=/; HttpOnly\r\n"
     "SOAPAction: \"urn:vim25/6.7\"\r\nContent-Type: text/xml; charset=UTF-8\r\n"
-    "User-Agent: pyvmomi 9.1.1.0 OSS Python/3.11.7 (Linux; 6.1.0; x86_64)\r\nAccept-Encoding: gzip, deflate\r\n\r\n";
+    "User-Agent: pyvmomi 9.1.1.0 OSS Python/3.11.7 (Linux; 6.1.0; x86_64)\r\n"
+    "Accept-Encoding: gzip, deflate\r\n\r\n";
 static const char request_body[] =
     "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
     "<soapenv:Envelope xmlns:soapenc=\"http://schemas.xmlsoap.org/soap/encoding/\" "
-    "xmlns:soapenv=\"http://schemas.xmlsoap.org/soap/envelope/\" xmlns:xsi=\"http://www.w3.org/2001/XMLSchema-instance\" "
+    "xmlns:soapenv=\"http://schemas.xmlsoap.org/soap/envelope/\" "
+    "xmlns:xsi=\"http://www.w3.org/2001/XMLSchema-instance\" "
     "xmlns:xsd=\"http://www.w3.org/2001/XMLSchema\">\n"
-    "<soapenv:Header><operationID versionId=\"6.7\">kq8abc1f-12345-auto-9ix-h5:70000001</operationID></soapenv:Header>\n"
-    "<soapenv:Body><RetrievePropertiesEx xmlns=\"urn:vim25\"><_this versionId=\"6.7\" type=\"PropertyCollector\">"
-    "propertyCollector</_this><specSet><propSet><type>VirtualMachine</type><all>false</all><pathSet>name</pathSet></propSet>"
-    "<objectSet><obj type=\"VirtualMachine\">vm-39</obj></objectSet></specSet></RetrievePropertiesEx></soapenv:Body>\n"
+    "<soapenv:Header><operationID versionId=\"6.7\">"
+    "kq8abc1f-12345-auto-9ix-h5:70000001</operationID></soapenv:Header>\n"
+    "<soapenv:Body><RetrievePropertiesEx xmlns=\"urn:vim25\"><_this versionId=\"6.7\" "
+    "type=\"PropertyCollector\">"
+    "propertyCollector</_this><specSet><propSet><type>VirtualMachine</type><all>false</all>"
+    "<pathSet>name</pathSet></propSet>"
+    "<objectSet><obj type=\"VirtualMachine\">vm-39</obj></objectSet></specSet>"
+    "</RetrievePropertiesEx></soapenv:Body>\n"
     "</soapenv:Envelope>";
 static const char response_head[] =
-    "HTTP/1.1 200 OK\r\nDate: Sat, 21 Nov 2026 20:08:55 GMT\r\nContent-Length: %d\r\nContent-Type: text/xml; charset=utf-8\r\n\r\n";
+    "HTTP/1.1 200 OK\r\nDate: Sat, 21 Nov 2026 20:08:55 GMT\r\nContent-Length: %d\r\n"
+    "Content-Type: text/xml; charset=utf-8\r\n\r\n";
 
 static void on_transaction(void *context, struct flow *flow, const struct transaction *transaction)
 {
@@ -47,7 +55,8 @@ static uint64_t now_ns(void)
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
-static void feed(struct protocol *protocol, enum direction direction, const char *data, size_t bytes)
+static void feed(struct protocol *protocol, enum direction direction, const char *data,
+                 size_t bytes)
 {
     for (size_t at = 0; at < bytes; at += SEGMENT_BYTES) {
         size_t left = bytes - at;
@@ -86,8 +95,11 @@ static void bench(const char *name, unsigned want, const char *needle)
 {
     static const char *const failure = "NotAuthenticated";
     const struct needles none = {NULL, 0}, one = {&failure, 1};
-    struct limits limits = {.http_head_bytes_max = 65536, .http_body_bytes_max = 1 << 20, .http_pipeline_max = 64,
-                            .http_tokens_per_flow_max = 64, .operations_max = 4096};
+    struct limits limits = {.http_head_bytes_max = 65536,
+                            .http_body_bytes_max = 1 << 20,
+                            .http_pipeline_max = 64,
+                            .http_tokens_per_flow_max = 64,
+                            .operations_max = 4096};
     struct interest *interest = interest_open();
     struct budget budget = {.limit_bytes = 1 << 26};
     struct counters counters = {0};
@@ -100,20 +112,28 @@ static void bench(const char *name, unsigned want, const char *needle)
         snprintf(text, sizeof text, "Operation%d_Task", i);
         interest_add_operation(interest, text, WANT_REQUEST_BODY | WANT_RESPONSE_BODY, none, none);
         snprintf(text, sizeof text, "/api/vcenter/thing%d/*", i);
-        interest_add_path(interest, "POST", text, WANT_REQUEST_BODY | WANT_RESPONSE_BODY, none, none);
+        interest_add_path(interest, "POST", text, WANT_REQUEST_BODY | WANT_RESPONSE_BODY, none,
+                          none);
     }
     if (needle)
-        interest_add_operation(interest, "RetrievePropertiesEx", want, (struct needles){&needle, 1}, none);
+        interest_add_operation(interest, "RetrievePropertiesEx", want, (struct needles){&needle, 1},
+                               none);
     interest_add_operation(interest, "*InGuest", WANT_REQUEST_BODY, none, none);
     interest_add_operation(interest, "*", WANT_RESPONSE_BODY | WANT_FAILED_ONLY, none, one);
     interest_add_token_header(interest, "vmware-api-session-id");
     interest_add_token_cookie(interest, "vmware_soap_session");
-    struct protocol_shared shared = {&limits, interest, &budget, &counters, operations, changes,
+    struct protocol_shared shared = {&limits,
+                                     interest,
+                                     &budget,
+                                     &counters,
+                                     operations,
+                                     changes,
                                      {&handed_up, on_transaction, NULL, NULL, NULL}};
     for (int i = 0; i < RUNS; i++)
         took[i] = run(&shared);
     qsort(took, RUNS, sizeof *took, by_value);
-    printf("%-10s %7.0f ns per transaction (fastest %.0f), %.0f MB/s, %llu of %llu handed up\n", name, took[RUNS / 2], took[0],
+    printf("%-10s %7.0f ns per transaction (fastest %.0f), %.0f MB/s, %llu of %llu handed up\n",
+           name, took[RUNS / 2], took[0],
            (double)(BODY_BYTES + sizeof request_body + sizeof request_head) * 1000 / took[RUNS / 2],
            (unsigned long long)counters.value[COUNT_http_transactions_handed_up],
            (unsigned long long)counters.value[COUNT_http_transactions]);

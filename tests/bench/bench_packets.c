@@ -1,8 +1,10 @@
 /* links: decap.c tunnel.c ipfrag.c duplicates.c flow.c flow_key.c stream.c hole.c sequence.c held.c */
 
-/* What a packet costs from its frame to the bytes of its stream: decap, duplicates, flow, reassembly.
+/* What a packet costs from its frame to the bytes of its stream: decap, duplicates, flow,
+ * reassembly.
  *
  *   bench_packets              made-up traffic: 1000 connections, in bursts of some packets
+ *
  *   bench_packets FILE.pcap    a classic capture file of Ethernet frames, read into memory first
  *
  * Prints ns per packet of five passes, each with fresh tables, and what a pass delivered. */

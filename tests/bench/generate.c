@@ -26,6 +26,7 @@ enum {
     REQUEST_MAX = 4096,
     RESPONSE_MAX = 24576,
     CHUNK_BYTES = 4096,
+    MACHINES = 2000,
     FIN = 0x01,
     SYN = 0x02,
     PUSH = 0x08,
@@ -224,37 +225,44 @@ static void login(struct connection *connection)
     logins++;
 }
 
+/* What is said of a machine stays what it is, but for its power state now and then and its load. */
+static void add_machine(struct text *body, uint32_t machine)
+{
+    uint32_t fixed = machine * 2654435761u; /* Knuth's multiplier: spreads consecutive numbers */
+    add(body,
+        "<objects><obj type=\"VirtualMachine\">vm-%u</obj>"
+        "<propSet><name>config.hardware.memoryMB</name><val xsi:type=\"xsd:int\">%u</val></propSet>"
+        "<propSet><name>guest.ipAddress</name>"
+        "<val xsi:type=\"xsd:string\">10.%u.%u.%u</val></propSet>"
+        "<propSet><name>name</name><val xsi:type=\"xsd:string\">app-%u.example.test</val></propSet>"
+        "<propSet><name>runtime.powerState</name>"
+        "<val xsi:type=\"VirtualMachinePowerState\">powered%s</val></propSet>"
+        "<propSet><name>summary.quickStats.overallCpuUsage</name>"
+        "<val xsi:type=\"xsd:int\">%u</val></propSet></objects>",
+        machine, 1024u << (fixed >> 29), fixed >> 24, fixed >> 16 & 0xff, fixed >> 8 & 0xff,
+        machine, random_below(200) ? "On" : "Off", random_below(8000));
+}
+
 static void property_read(struct connection *connection)
 {
     char request[2048], response[20000];
     struct text body = {response, 0, sizeof response};
-    uint32_t wanted = 2000 + random_below(14000), machine = random_below(5000);
-    snprintf(
-        request, sizeof request,
-        "<soapenv:Body><RetrievePropertiesEx xmlns=\"urn:vim25\"><_this type=\"PropertyCollector\">"
-        "propertyCollector</_this><specSet><propSet><type>VirtualMachine</type><all>false</all>"
-        "<pathSet>name</pathSet><pathSet>runtime.powerState</"
-        "pathSet><pathSet>config.hardware.memoryMB</pathSet>"
-        "<pathSet>guest.ipAddress</pathSet></propSet><objectSet><obj "
-        "type=\"ContainerView\">session[52%s]52%u"
-        "</obj><skip>true</skip></objectSet></specSet><options><maxObjects>%u</maxObjects></"
-        "options>"
-        "</RetrievePropertiesEx></soapenv:Body>",
-        connection->token + 8, machine, wanted / 800);
+    uint32_t wanted = 2000 + random_below(14000), machine = random_below(MACHINES);
+    snprintf(request, sizeof request,
+             "<soapenv:Body><RetrievePropertiesEx xmlns=\"urn:vim25\">"
+             "<_this type=\"PropertyCollector\">propertyCollector</_this><specSet>"
+             "<propSet><type>VirtualMachine</type><all>false</all>"
+             "<pathSet>name</pathSet><pathSet>runtime.powerState</pathSet>"
+             "<pathSet>config.hardware.memoryMB</pathSet><pathSet>guest.ipAddress</pathSet>"
+             "<pathSet>summary.quickStats.overallCpuUsage</pathSet></propSet>"
+             "<objectSet><obj type=\"ContainerView\">session[52%s]52%u</obj><skip>true</skip>"
+             "</objectSet></specSet><options><maxObjects>%u</maxObjects></options>"
+             "</RetrievePropertiesEx></soapenv:Body>",
+             connection->token + 8, machine, wanted / 800);
     add(&body, "%s<soapenv:Body><RetrievePropertiesExResponse xmlns=\"urn:vim25\"><returnval>",
         envelope);
     for (; body.bytes < wanted; machine++)
-        add(&body,
-            "<objects><obj "
-            "type=\"VirtualMachine\">vm-%u</obj><propSet><name>config.hardware.memoryMB</name>"
-            "<val xsi:type=\"xsd:int\">%u</val></propSet><propSet><name>guest.ipAddress</name>"
-            "<val xsi:type=\"xsd:string\">10.%u.%u.%u</val></propSet><propSet><name>name</name>"
-            "<val "
-            "xsi:type=\"xsd:string\">app-%u.example.test</val></"
-            "propSet><propSet><name>runtime.powerState</name>"
-            "<val xsi:type=\"VirtualMachinePowerState\">powered%s</val></propSet></objects>",
-            machine, 1024u << random_below(6), random_below(256), random_below(256),
-            random_below(256), machine, random_below(4) ? "On" : "Off");
+        add_machine(&body, machine);
     add(&body, "</returnval></RetrievePropertiesExResponse></soapenv:Body></soapenv:Envelope>");
     set_request(connection, request);
     set_response(connection, response, random_below(8) == 0);
@@ -292,7 +300,7 @@ static void power_operation(struct connection *connection)
         request, sizeof request,
         "<soapenv:Header><operationID>%08x</operationID></soapenv:Header><soapenv:Body>"
         "<%s xmlns=\"urn:vim25\"><_this type=\"VirtualMachine\">vm-%u</_this></%s></soapenv:Body>",
-        random_below(UINT32_MAX), operation, random_below(5000), operation);
+        random_below(UINT32_MAX), operation, random_below(MACHINES), operation);
     snprintf(response, sizeof response,
              "%s<soapenv:Body><%sResponse xmlns=\"urn:vim25\"><returnval "
              "type=\"Task\">task-%u</returnval>"

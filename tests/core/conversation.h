@@ -1,8 +1,9 @@
-/* A conversation of one flow, fed to the protocol code in several ways that must all give the same result.
+/* A conversation of one flow, fed to the protocol code in several ways that must all give the same
+ * result.
  *
- * A row is a list of pieces: what the client says, what the server says, gaps, ends. The result is text: a
- * line for each transaction, PROXY header, gap and run of chunks, then the counters that tell of trouble.
- * Packet time is the number of the piece, from 1. */
+ * A row is a list of pieces: what the client says, what the server says, gaps, ends. The result is
+ * text: a line for each transaction, PROXY header, gap and run of chunks, then the counters that
+ * tell of trouble. Packet time is the number of the piece, from 1. */
 #ifndef HOPTAP_CONVERSATION_H
 #define HOPTAP_CONVERSATION_H
 
@@ -22,12 +23,30 @@ struct piece {
     uint32_t bytes;
 };
 
-#define C(text) {PIECE_DATA, TO_SERVER, text, sizeof(text) - 1}
-#define S(text) {PIECE_DATA, TO_CLIENT, text, sizeof(text) - 1}
-#define CGAP(count) {PIECE_GAP, TO_SERVER, NULL, count}
-#define SGAP(count) {PIECE_GAP, TO_CLIENT, NULL, count}
-#define CEND {PIECE_END, TO_SERVER, NULL, 0}
-#define SEND {PIECE_END, TO_CLIENT, NULL, 0}
+#define C(text)                                                                                    \
+    {                                                                                              \
+        PIECE_DATA, TO_SERVER, text, sizeof(text) - 1                                              \
+    }
+#define S(text)                                                                                    \
+    {                                                                                              \
+        PIECE_DATA, TO_CLIENT, text, sizeof(text) - 1                                              \
+    }
+#define CGAP(count)                                                                                \
+    {                                                                                              \
+        PIECE_GAP, TO_SERVER, NULL, count                                                          \
+    }
+#define SGAP(count)                                                                                \
+    {                                                                                              \
+        PIECE_GAP, TO_CLIENT, NULL, count                                                          \
+    }
+#define CEND                                                                                       \
+    {                                                                                              \
+        PIECE_END, TO_SERVER, NULL, 0                                                              \
+    }
+#define SEND                                                                                       \
+    {                                                                                              \
+        PIECE_END, TO_CLIENT, NULL, 0                                                              \
+    }
 
 enum { CLOSE_TIME = 99, PIECES_MAX = 16, RESULT_BYTES_MAX = 1 << 16, GUARDED_BYTES = 1 << 18 };
 
@@ -55,8 +74,8 @@ static inline void result_add(struct result *result, const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
-    int added = vsnprintf(result->text + result->bytes, sizeof result->text - result->bytes,
-                          format, arguments);
+    int added = vsnprintf(result->text + result->bytes, sizeof result->text - result->bytes, format,
+                          arguments);
     va_end(arguments);
     result->bytes += (size_t)added;
 }
@@ -194,8 +213,8 @@ static inline void add_counters(struct result *result, const struct counters *co
         enum counter which;
         const char *name;
     } told[] = {
-        {COUNT_http_malformed, "malformed"},         {COUNT_http_resynchronised, "resynchronised"},
-        {COUNT_http_unpaired_responses, "unpaired"}, {COUNT_http_pipeline_shed, "shed"},
+        {COUNT_http_malformed, "malformed"},          {COUNT_http_resynchronised, "resynchronised"},
+        {COUNT_http_unpaired_responses, "unpaired"},  {COUNT_http_pipeline_shed, "shed"},
         {COUNT_http_body_undecodable, "undecodable"},
     };
     result_break(result);
@@ -220,7 +239,12 @@ static inline void converse(const struct settings *settings, const struct piece 
     struct operations *operations = operations_open(&settings->limits, counters);
     struct changes *changes = changes_open();
     struct protocol_shared shared = {
-        &settings->limits, settings->interest, &budget, counters, operations, changes,
+        &settings->limits,
+        settings->interest,
+        &budget,
+        counters,
+        operations,
+        changes,
         {result, on_transaction, on_proxy_header, on_chunk, on_gap},
     };
     struct protocol *protocol = protocol_open(&shared, &flow);

@@ -44,7 +44,8 @@ struct outcome {
     enum counter counted; /* COUNTERS: none */
 };
 
-static void check_body(struct bytes in, struct codings codings, uint32_t step, struct outcome expected)
+static void check_body(struct bytes in, struct codings codings, uint32_t step,
+                       struct outcome expected)
 {
     struct budget budget = {.limit_bytes = 1 << 22};
     struct counters counters = {0};
@@ -86,7 +87,8 @@ static void check_codings(void)
     check_all_steps(zlib, (struct codings){{CODING_DEFLATE}, 1}, whole);
     check_all_steps(raw, (struct codings){{CODING_DEFLATE}, 1}, whole);
     check_all_steps(twice, (struct codings){{CODING_GZIP, CODING_DEFLATE}, 2}, whole);
-    check_all_steps((struct bytes){0}, (struct codings){{CODING_GZIP}, 1}, (struct outcome){"", 0, false, COUNTERS});
+    check_all_steps((struct bytes){0}, (struct codings){{CODING_GZIP}, 1},
+                    (struct outcome){"", 0, false, COUNTERS});
     free(gzip.data);
     free(zlib.data);
     free(raw.data);
@@ -116,7 +118,8 @@ static void check_undecodable(void)
     check_all_steps(plain, (struct codings){{CODING_GZIP}, 1}, nothing);
     check_all_steps(plain, (struct codings){{CODING_DEFLATE}, 1}, nothing);
     gzip.count -= 4; /* what was decoded before the end went missing stays */
-    check_all_steps(gzip, (struct codings){{CODING_GZIP}, 1}, (struct outcome){text, TEXT_BYTES, true, COUNT_http_body_undecodable});
+    check_all_steps(gzip, (struct codings){{CODING_GZIP}, 1},
+                    (struct outcome){text, TEXT_BYTES, true, COUNT_http_body_undecodable});
     gzip.count = 1;
     check_all_steps(gzip, (struct codings){{CODING_GZIP}, 1}, nothing);
     free(gzip.data);
@@ -138,7 +141,8 @@ static void check_bombs(void)
     for (uint32_t i = 0; i < 8 << 20; i += 5)
         memcpy(zeros + i, "\0\0\0\xff\xff", 5);
     bomb = packed(zeros, 8 << 20, GZIP);
-    check_body(bomb, (struct codings){{CODING_DEFLATE, CODING_GZIP}, 2}, 1400, (struct outcome){"", 0, true, COUNT_http_body_cut});
+    check_body(bomb, (struct codings){{CODING_DEFLATE, CODING_GZIP}, 2}, 1400,
+               (struct outcome){"", 0, true, COUNT_http_body_cut});
     free(bomb.data);
     free(zeros);
 }

@@ -5,8 +5,8 @@
 #include "decap.h"
 #include "flow.h"
 
-/* The vectors of the specification's baseline, and two that Suricata computed. `first` and `second` are
- * ports, or type and code of ICMP. */
+/* The vectors of the specification's baseline, and two that Suricata computed. `first` and
+ * `second` are ports, or type and code of ICMP. */
 struct vector {
     const char *source, *destination;
     uint8_t protocol;

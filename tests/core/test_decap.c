@@ -177,7 +177,8 @@ static uint8_t *placed(const uint8_t *data, size_t bytes)
     return end - bytes;
 }
 
-/* Every frame cut at every length: never read beyond, never a datagram longer than what is there. */
+/* Every frame cut at every length: never read beyond, never a datagram longer than what is
+ * there. */
 static void test_cut(void)
 {
     struct bench bench;

@@ -300,7 +300,8 @@ static void test_idle(void)
     tear_down(&bench);
 }
 
-/* A flow that is busy moves rarely in the list; so another one may end a grain late, never early. */
+/* A flow that is busy moves rarely in the list; so another one may end a grain late, never
+ * early. */
 static void test_idle_behind_a_busy_flow(void)
 {
     struct bench bench;
@@ -457,8 +458,8 @@ static void test_holes(void)
     tear_down(&bench);
 }
 
-/* After a silence the next packets may be the missing ones: holes are judged a few packets later, or when
- * the time-out has passed once more. */
+/* After a silence the next packets may be the missing ones: holes are judged a few packets
+ * later, or when the time-out has passed once more. */
 static void test_hole_over_a_silence(void)
 {
     struct bench bench;
@@ -471,7 +472,7 @@ static void test_hole_over_a_silence(void)
     CHECK(strcmp(bench.log, ">>") == 0);
     tcp(&bench, CLIENT, A, 107, 201, "gh");
     bench.now_ns += 1000 * MS;
-    for (int i = 0; i < 16; i++)
+    for (int i = 0; i < 32; i++)
         tcp(&bench, SERVER, A, 201, 101, "");
     CHECK(strcmp(bench.log, ">>") == 0);
     tcp(&bench, SERVER, A, 201, 101, "");
@@ -542,7 +543,8 @@ static void uid_of(const struct flow *flow, char uid[FLOW_UID_CHARS + 1])
           FLOW_UID_CHARS);
 }
 
-/* The same connection has the same uid, whichever packet came first and whenever; another has not. */
+/* The same connection has the same uid, whichever packet came first and whenever; another has
+ * not. */
 static void test_uid(void)
 {
     char uid[4][FLOW_UID_CHARS + 1];

@@ -249,7 +249,8 @@ static void test_tiny_fragments(void)
     tear_down(&bench);
 }
 
-/* A datagram cut in parts of any size, each sent once to three times in any order, is what it was. */
+/* A datagram cut in parts of any size, each sent once to three times in any order, is what it
+ * was. */
 static void test_random(void)
 {
     uint8_t data[4096];

@@ -25,8 +25,11 @@ static void check_services(void)
         {"*", "OPTIONS", "", "OPTIONS"},
         {"h:443", "CONNECT", "", "CONNECT"},
         {"//x", "GET", "", "GET"},
-        {"/a\x01\xff" "b /", "G\nT", "a??b?", "G?T"},
-        {"/0123456789012345678901234567890123456789", "GET", "0123456789012345678901234567890", "GET"},
+        {"/a\x01\xff"
+         "b /",
+         "G\nT", "a??b?", "G?T"},
+        {"/0123456789012345678901234567890123456789", "GET", "0123456789012345678901234567890",
+         "GET"},
     };
     struct limits limits = {.operations_max = 100};
     struct counters counters = {0};
@@ -77,7 +80,8 @@ static uint64_t nth(uint64_t n)
     return (n + 1) * 0x9e3779b97f4a7c15u;
 }
 
-/* The last 65536 are known, what came before is forgotten in its order, whatever slots they fell on. */
+/* The last 65536 are known, what came before is forgotten in its order, whatever slots they fell
+ * on. */
 static void check_changes(void)
 {
     enum { KNOWN = 65536, TOTAL = 200000 };

@@ -7,7 +7,8 @@
 #include "soap.h"
 
 #define XML "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
-#define ENVELOPE "<soapenv:Envelope xmlns:soapenv=\"http://schemas.xmlsoap.org/soap/envelope/\" xmlns:xsd='x>y'>"
+#define ENVELOPE                                                                                   \
+    "<soapenv:Envelope xmlns:soapenv=\"http://schemas.xmlsoap.org/soap/envelope/\" xmlns:xsd='x>y'>"
 #define END "</soapenv:Body></soapenv:Envelope>"
 #define THIS "<_this versionId=\"6.7\" type=\"SessionManager\">SessionManager</_this>"
 
@@ -19,20 +20,27 @@ struct row {
 
 static const struct row rows[] = {
     /* pyvmomi */
-    {XML ENVELOPE "\n<soapenv:Header><operationID versionId=\"6.7\">lab-1</operationID></soapenv:Header>\n"
+    {XML ENVELOPE
+     "\n<soapenv:Header><operationID versionId=\"6.7\">lab-1</operationID></soapenv:Header>\n"
      "<soapenv:Body><Login xmlns=\"urn:vim25\">" THIS "<userName>u</userName></Login>" END,
      SOAP_FOUND, "Login", "SessionManager", "SessionManager", "lab-1"},
     /* govc: no prefix, no header */
-    {XML "<Envelope xmlns=\"s\"><Body><RetrieveServiceContent xmlns=\"urn:vim25\">"
-     "<_this type=\"ServiceInstance\">ServiceInstance</_this></RetrieveServiceContent></Body></Envelope>",
+    {XML
+     "<Envelope xmlns=\"s\"><Body><RetrieveServiceContent xmlns=\"urn:vim25\">"
+     "<_this type=\"ServiceInstance\">ServiceInstance</_this></RetrieveServiceContent></Body>"
+     "</Envelope>",
      SOAP_FOUND, "RetrieveServiceContent", "ServiceInstance", "ServiceInstance", ""},
     /* Java: prefixes everywhere, xsi:type beside type */
-    {"<S:Envelope xmlns:S='s'><S:Header><v:operationID xmlns:v='v'> op-7 </v:operationID></S:Header><S:Body><v:PowerOnVM_Task>"
-     "<v:_this xsi:type='v:ManagedObjectReference' type = 'VirtualMachine'\n>\n vm-12 </v:_this></v:PowerOnVM_Task></S:Body>",
+    {"<S:Envelope xmlns:S='s'><S:Header><v:operationID xmlns:v='v'> op-7 </v:operationID>"
+     "</S:Header><S:Body><v:PowerOnVM_Task>"
+     "<v:_this xsi:type='v:ManagedObjectReference' type = 'VirtualMachine'\n>\n"
+     " vm-12 </v:_this></v:PowerOnVM_Task></S:Body>",
      SOAP_FOUND, "PowerOnVM_Task", "VirtualMachine", "vm-12", "op-7"},
-    {ENVELOPE "<soapenv:Body><Op><_this xsi:type=\"x\">vm-1</_this></Op>" END, SOAP_FOUND, "Op", "", "vm-1", ""},
+    {ENVELOPE "<soapenv:Body><Op><_this xsi:type=\"x\">vm-1</_this></Op>" END, SOAP_FOUND, "Op", "",
+     "vm-1", ""},
     /* decided as soon as enough is there */
-    {ENVELOPE "<soapenv:Body><Login>" THIS, SOAP_FOUND, "Login", "SessionManager", "SessionManager", ""},
+    {ENVELOPE "<soapenv:Body><Login>" THIS, SOAP_FOUND, "Login", "SessionManager", "SessionManager",
+     ""},
     {ENVELOPE "<soapenv:Body><Login><userName>", SOAP_FOUND, "Login", "", "", ""},
     {ENVELOPE "<soapenv:Body><Logout/>", SOAP_FOUND, "Logout", "", "", ""},
     {ENVELOPE "<soapenv:Body><Logout />", SOAP_FOUND, "Logout", "", "", ""},
@@ -43,33 +51,56 @@ static const struct row rows[] = {
     {ENVELOPE "<soapenv:Body><Op><_this type=\"T\">vm-", SOAP_MORE, "Op", "T", "", ""},
     {ENVELOPE "<soapenv:Header><operationID>x</operationID>", SOAP_MORE, "", "", "", "x"},
     /* white space, byte order mark, instructions */
-    {"\xef\xbb\xbf \r\n\t" XML "<?pi <Body> ?>" ENVELOPE " <soapenv:Body > <Op > <_this\ttype=\"T\" >a b</_this>", SOAP_FOUND,
-     "Op", "T", "a b", ""},
+    {"\xef\xbb\xbf \r\n\t" XML "<?pi <Body> ?>" ENVELOPE
+     " <soapenv:Body > <Op > <_this\ttype=\"T\" >a b</_this>",
+     SOAP_FOUND, "Op", "T", "a b", ""},
     /* text that looks like what is sought, where it means nothing */
-    {"<!-- <Envelope><Body><Fake/> -- > -->" ENVELOPE "<!--<soapenv:Body><Fake/>--><soapenv:Body><!-- <Fake> --><Op><!---->"
-     "<_this type=\"T\">vm-1</_this>", SOAP_FOUND, "Op", "T", "vm-1", ""},
-    {ENVELOPE "<soapenv:Header><x><![CDATA[</x></soapenv:Header><soapenv:Body><Fake/>]]></x></soapenv:Header><soapenv:Body><Op/>",
+    {"<!-- <Envelope><Body><Fake/> -- > -->" ENVELOPE
+     "<!--<soapenv:Body><Fake/>--><soapenv:Body><!-- <Fake> --><Op><!---->"
+     "<_this type=\"T\">vm-1</_this>",
+     SOAP_FOUND, "Op", "T", "vm-1", ""},
+    {ENVELOPE
+     "<soapenv:Header><x><![CDATA[</x></soapenv:Header><soapenv:Body><Fake/>]]></x>"
+     "</soapenv:Header><soapenv:Body><Op/>",
      SOAP_FOUND, "Op", "", "", ""},
-    {ENVELOPE "<soapenv:Header a=\"<soapenv:Body><Fake/>\"/><soapenv:Body b='/>'><Op c=\"'/>\"><_this type=\"T\" x='>'>v</_this>",
+    {ENVELOPE
+     "<soapenv:Header a=\"<soapenv:Body><Fake/>\"/><soapenv:Body b='/>'><Op c=\"'/>\"><_this "
+     "type=\"T\" x='>'>v</_this>",
      SOAP_FOUND, "Op", "T", "v", ""},
-    {ENVELOPE "<soapenv:Body><Op><_this a=\" type='F'\" type=\"T\">v</_this>", SOAP_FOUND, "Op", "T", "v", ""},
-    {ENVELOPE "<soapenv:Header><a><Body><Fake/></Body></a><operationID>1</operationID></soapenv:Header><soapenv:Body><Op/>",
+    {ENVELOPE "<soapenv:Body><Op><_this a=\" type='F'\" type=\"T\">v</_this>", SOAP_FOUND, "Op",
+     "T", "v", ""},
+    {ENVELOPE
+     "<soapenv:Header><a><Body><Fake/></Body></a><operationID>1</operationID></soapenv:Header>"
+     "<soapenv:Body><Op/>",
      SOAP_FOUND, "Op", "", "", "1"},
-    {ENVELOPE "<soapenv:Header><a><operationID>fake</operationID></a></soapenv:Header><soapenv:Body><Op/>",
+    {ENVELOPE
+     "<soapenv:Header><a><operationID>fake</operationID></a></soapenv:Header><soapenv:Body><Op/>",
      SOAP_FOUND, "Op", "", "", ""},
-    {ENVELOPE "<soapenv:Body><Op><a><_this type=\"T\">fake</_this></a>", SOAP_FOUND, "Op", "", "", ""},
-    {ENVELOPE "<soapenv:Header><operationID>1</operationID><operationID>2</operationID></soapenv:Header><soapenv:Body><Op/>",
+    {ENVELOPE "<soapenv:Body><Op><a><_this type=\"T\">fake</_this></a>", SOAP_FOUND, "Op", "", "",
+     ""},
+    {ENVELOPE
+     "<soapenv:Header><operationID>1</operationID><operationID>2</operationID></soapenv:Header>"
+     "<soapenv:Body><Op/>",
      SOAP_FOUND, "Op", "", "", "1"},
     /* an id that is not one run of characters is not used; a CDATA section alone is */
-    {ENVELOPE "<soapenv:Body><Op><_this type=\"T\">vm-1<!-- -->2</_this>", SOAP_FOUND, "Op", "T", "", ""},
-    {ENVELOPE "<soapenv:Body><Op><_this type=\"T\">vm-1<b/>2</_this>", SOAP_FOUND, "Op", "T", "", ""},
-    {ENVELOPE "<soapenv:Body><Op><_this type=\"T\"> <![CDATA[vm-1]]> </_this>", SOAP_FOUND, "Op", "T", "vm-1", ""},
-    {ENVELOPE "<soapenv:Body><Op><_this type=\"T\"><![CDATA[vm-1]]>2</_this>", SOAP_FOUND, "Op", "T", "", ""},
-    {ENVELOPE "<soapenv:Body><Op><_this type=\"T\">1<![CDATA[vm-1]]></_this>", SOAP_FOUND, "Op", "T", "", ""},
-    {ENVELOPE "<soapenv:Body><Op><_this type=\"T\"><![CDATA[vm-1]]><![CDATA[2]]></_this>", SOAP_FOUND, "Op", "T", "", ""},
-    {ENVELOPE "<soapenv:Body><Op><_this type=\"T\">a&amp;b</_this>", SOAP_FOUND, "Op", "T", "a&amp;b", ""},
+    {ENVELOPE "<soapenv:Body><Op><_this type=\"T\">vm-1<!-- -->2</_this>", SOAP_FOUND, "Op", "T",
+     "", ""},
+    {ENVELOPE "<soapenv:Body><Op><_this type=\"T\">vm-1<b/>2</_this>", SOAP_FOUND, "Op", "T", "",
+     ""},
+    {ENVELOPE "<soapenv:Body><Op><_this type=\"T\"> <![CDATA[vm-1]]> </_this>", SOAP_FOUND, "Op",
+     "T", "vm-1", ""},
+    {ENVELOPE "<soapenv:Body><Op><_this type=\"T\"><![CDATA[vm-1]]>2</_this>", SOAP_FOUND, "Op",
+     "T", "", ""},
+    {ENVELOPE "<soapenv:Body><Op><_this type=\"T\">1<![CDATA[vm-1]]></_this>", SOAP_FOUND, "Op",
+     "T", "", ""},
+    {ENVELOPE "<soapenv:Body><Op><_this type=\"T\"><![CDATA[vm-1]]><![CDATA[2]]></_this>",
+     SOAP_FOUND, "Op", "T", "", ""},
+    {ENVELOPE "<soapenv:Body><Op><_this type=\"T\">a&amp;b</_this>", SOAP_FOUND, "Op", "T",
+     "a&amp;b", ""},
     /* other sections, elements deeper than we look */
-    {ENVELOPE "<Other><Op/></Other><soapenv:Header><a><b><c><d/></c></b></a></soapenv:Header><soapenv:Body><Op/>",
+    {ENVELOPE
+     "<Other><Op/></Other><soapenv:Header><a><b><c><d/></c></b></a></soapenv:Header><soapenv:Body>"
+     "<Op/>",
      SOAP_FOUND, "Op", "", "", ""},
     /* not SOAP, or broken */
     {"{\"a\":1}", SOAP_NONE, "", "", "", ""},
@@ -93,7 +124,8 @@ static void check_span(const char *body, struct soap_span span, const char *expe
     bool same = span.bytes == strlen(expected) && memcmp(body + span.at, expected, span.bytes) == 0;
     CHECK(same);
     if (!same)
-        fprintf(stderr, "expected '%s' got '%.*s' in\n%s\n", expected, (int)span.bytes, body + span.at, body);
+        fprintf(stderr, "expected '%s' got '%.*s' in\n%s\n", expected, (int)span.bytes,
+                body + span.at, body);
 }
 
 /* `step` bytes more in each call; 0: a random number of them. */
@@ -139,7 +171,8 @@ static void check_bound(void)
     check_row(&row, UINT32_MAX);
     check_row(&row, 1400);
     free(body);
-    body = text_of(ENVELOPE "<soapenv:Header><x>", 'A', SOAP_SCAN_BYTES_MAX, "</x></soapenv:Header><soapenv:Body><Op/>");
+    body = text_of(ENVELOPE "<soapenv:Header><x>", 'A', SOAP_SCAN_BYTES_MAX,
+                   "</x></soapenv:Header><soapenv:Body><Op/>");
     row = (struct row){body, SOAP_NONE, "", "", "", ""};
     check_row(&row, UINT32_MAX);
     check_row(&row, 1400);
@@ -149,7 +182,8 @@ static void check_bound(void)
 /* Byte by byte through one long token of each kind: linear, or this would take minutes. */
 static void check_linear(void)
 {
-    static const char *const begins[] = {ENVELOPE, ENVELOPE "<!--", ENVELOPE "<a b=\"", ENVELOPE "<![CDATA[", "<?x ", ENVELOPE "<"};
+    static const char *const begins[] = {
+        ENVELOPE, ENVELOPE "<!--", ENVELOPE "<a b=\"", ENVELOPE "<![CDATA[", "<?x ", ENVELOPE "<"};
     for (size_t i = 0; i < sizeof begins / sizeof *begins; i++) {
         char *body = text_of(begins[i], 'x', SOAP_SCAN_BYTES_MAX, "");
         struct soap_scan scan = {0};
@@ -163,12 +197,14 @@ static void check_linear(void)
 
 static void check_long_names(void)
 {
-    char *body = text_of(ENVELOPE "<soapenv:Body><Op><_this type=\"T\">", 'x', SOAP_TEXT_BYTES_MAX, "</_this>");
+    char *body = text_of(ENVELOPE "<soapenv:Body><Op><_this type=\"T\">", 'x', SOAP_TEXT_BYTES_MAX,
+                         "</_this>");
     struct soap_scan scan = {0};
     CHECK(soap_scan(&scan, (const uint8_t *)body, (uint32_t)strlen(body)) == SOAP_FOUND);
     CHECK(scan.this_id.bytes == SOAP_TEXT_BYTES_MAX);
     free(body);
-    body = text_of(ENVELOPE "<soapenv:Body><Op><_this type=\"T\">", 'x', SOAP_TEXT_BYTES_MAX + 1, "</_this>");
+    body = text_of(ENVELOPE "<soapenv:Body><Op><_this type=\"T\">", 'x', SOAP_TEXT_BYTES_MAX + 1,
+                   "</_this>");
     scan = (struct soap_scan){0};
     CHECK(soap_scan(&scan, (const uint8_t *)body, (uint32_t)strlen(body)) == SOAP_FOUND);
     CHECK(scan.this_id.bytes == 0);

@@ -4,9 +4,10 @@
 #include "check.h"
 #include "flow.h"
 
-/* Random conversations, cut in segments and sent with the acknowledgements a real peer would send; then
- * reordered, repeated, overlapped, lost. Whatever happened on the way, each direction must be the bytes
- * that were sent, less explicit gaps, and no byte may come before what its sender had received. */
+/* Random conversations, cut in segments and sent with the acknowledgements a real peer would
+ * send; then reordered, repeated, overlapped, lost. Whatever happened on the way, each direction
+ * must be the bytes that were sent, less explicit gaps, and no byte may come before what its
+ * sender had received. */
 
 enum {
     PACKETS_MAX = 1024,
@@ -185,7 +186,7 @@ static void repeat(struct conversation *conversation, uint32_t percent, bool ove
         struct sent again = conversation->sent[i];
         if (conversation->packets == PACKETS_MAX || below(100) >= percent)
             continue;
-        if (overlaps && again.bytes && below(2)) { /* some bytes more on the left, fewer on the right */
+        if (overlaps && again.bytes && below(2)) { /* more on the left, fewer on the right */
             uint32_t more = below(again.at), fewer = below(again.bytes);
             again.at -= more;
             again.bytes += more - fewer;
@@ -310,11 +311,62 @@ static const struct treatment treatments[] = {
     {"memory short", 10, 2, true, false, false, 4096},
 };
 
+static void count_data(void *context, struct flow *flow, enum direction direction,
+                       const uint8_t *data, uint32_t bytes, uint64_t time_ns)
+{
+    (void)flow;
+    struct sink *sink = context;
+    note_time(sink, direction, time_ns);
+    sink->wrong_byte |= bytes == 0 || data[0] != 0x55 || data[bytes - 1] != 0x55;
+    sink->at[direction] += bytes;
+}
+
+/* Segments that no stack would send: any flags, numbers near each other and far, cut payloads. It
+ * must come to an end, keep time in order, call nobody after close, and give all memory back. */
+static void run_noise(long seed)
+{
+    static uint8_t payload[2048];
+    struct sink sink = {0};
+    struct counters counters = {0};
+    srandom((unsigned)seed);
+    struct limits limits = {.stream_gap_timeout_ms = GAP_MS,
+                            .stream_buffer_bytes_max = 100u << below(14)};
+    struct budget budget = {.limit_bytes = 100u << below(14)};
+    struct reassembly reassembly = {&limits, &budget, &counters,
+                                    {&sink, count_data, on_gap, on_close}};
+    struct flow flow = {.first_ns = PACKET_NS};
+    uint32_t start[2] = {0u - below(3000), (uint32_t)random()};
+    uint64_t time_ns = PACKET_NS;
+    memset(payload, 0x55, sizeof payload);
+    for (uint32_t i = below(300); i > 0; i--) {
+        enum direction direction = below(2) ? TO_SERVER : TO_CLIENT;
+        struct datagram datagram = {
+            .protocol = PROTO_TCP,
+            .tcp_flags = (uint8_t)(below(4) ? TCP_ACK : below(256)),
+            .tcp_sequence = below(40) ? start[direction] + below(4000) : (uint32_t)random() * 2,
+            .tcp_acknowledgement =
+                below(40) ? start[!direction] + below(4000) : (uint32_t)random() * 2,
+            .payload = payload,
+            .payload_wire_bytes = below(3) ? below(sizeof payload) : below(3)};
+        datagram.payload_bytes = below(10) ? datagram.payload_wire_bytes
+                                           : below(datagram.payload_wire_bytes + 1);
+        tcp_segment(&reassembly, &flow, direction, &datagram, time_ns);
+        if (below(4) == 0)
+            tcp_advance(&reassembly, &flow, time_ns);
+        time_ns += below(20) ? PACKET_NS : GAP_MS * 1000000;
+    }
+    tcp_finish(&reassembly, &flow, time_ns);
+    CHECK(!sink.wrong_byte && !sink.after_close && !sink.time_fell);
+    CHECK(sink.closed[TO_SERVER] && sink.closed[TO_CLIENT] && budget.used_bytes == 0);
+}
+
 int main(int argc, char **argv)
 {
     long rounds = argc > 1 ? atol(argv[1]) : 300;
     for (size_t i = 0; i < sizeof treatments / sizeof *treatments; i++)
         for (long seed = 1; seed <= rounds; seed++)
             run(&treatments[i], seed);
+    for (long seed = 1; seed <= 10 * rounds; seed++)
+        run_noise(seed);
     return checks_report("stream_random");
 }

@@ -1,10 +1,10 @@
 /* links: protocol.c http1.c http1_chunked.c http1_seek.c http1_head.c http1_start.c http1_pair.c http1_choice.c interest.c interest_match.c needles.c objects.c operations.c soap.c body.c tokens.c kept.c */
 /* HTTP/1 as reassembly delivers it, twice: as it comes, and byte by byte.
  *
- * Input as in fuzz_conversation.c: the first byte chooses the port and the memory; then steps of a byte (bit 0:
- * direction; bits 1 and 2: chunk 0 or 1, gap 2, end 3) and a length, a chunk followed by its bytes. Every
- * transaction is counted once, all memory given back; and where nothing is lost, cut short or out of step,
- * the splits make no difference. */
+ * Input as in fuzz_conversation.c: the first byte chooses the port and the memory; then steps of a
+ * byte (bit 0: direction; bits 1 and 2: chunk 0 or 1, gap 2, end 3) and a length, a chunk followed
+ * by its bytes. Every transaction is counted once, all memory given back; and where nothing is
+ * lost, cut short or out of step, the splits make no difference. */
 #include "flow.h"
 #include "fuzz.h"
 #include "hash64.h"
@@ -34,9 +34,9 @@ static void on_transaction(void *context, struct flow *flow, const struct transa
     struct seen *seen = context;
     (void)flow;
     const struct slice slices[] = {
-        transaction->method,       transaction->target,        transaction->request_head,
+        transaction->method,        transaction->target,       transaction->request_head,
         transaction->response_head, transaction->request_body, transaction->response_body,
-        transaction->operation,    transaction->this_type,     transaction->this_id,
+        transaction->operation,     transaction->this_type,    transaction->this_id,
         transaction->operation_id,
     };
     uint64_t numbers[] = {transaction->request_ns, transaction->response_ns, transaction->end_ns,
@@ -138,7 +138,12 @@ static bool run(struct input input, bool singly, struct seen *seen)
     struct counters counters = {0};
     struct operations *operations = operations_open(&fuzz_limits, &counters);
     struct protocol_shared shared = {
-        &fuzz_limits, interest, &budget, &counters, operations, NULL,
+        &fuzz_limits,
+        interest,
+        &budget,
+        &counters,
+        operations,
+        NULL,
         {seen, on_transaction, on_proxy_header, on_chunk, on_gap},
     };
     struct protocol *protocol = protocol_open(&shared, &flow);

@@ -1,6 +1,6 @@
 /* links: soap.c */
-/* A request body that grows: the first byte chooses by how much. Invariant: spans lie inside, the scan goes on and
- * never back, and the result is the one of the whole body. */
+/* A request body that grows: the first byte chooses by how much. Invariant: spans lie inside, the
+ * scan goes on and never back, and the result is the one of the whole body. */
 #include "fuzz.h"
 #include "soap.h"
 
@@ -16,7 +16,8 @@ static void check_span(struct soap_span span, uint32_t bytes)
     require(span.bytes == 0 || (span.at < bytes && span.bytes <= bytes - span.at));
 }
 
-static enum soap_verdict scan_growing(struct soap_scan *scan, const uint8_t *body, uint32_t bytes, uint32_t step)
+static enum soap_verdict scan_growing(struct soap_scan *scan, const uint8_t *body, uint32_t bytes,
+                                      uint32_t step)
 {
     enum soap_verdict verdict = SOAP_MORE;
     for (uint32_t have = 0; have < bytes && verdict == SOAP_MORE;) {
