@@ -86,7 +86,7 @@ class Analysis:
         self._age_ns = 0  # when idle sessions are looked for next
         self._handlers: dict[type[Message], Callable[[Any, Sighting], list[Record]]] = {
             Call: self._call,
-            Login: self._logins.login,
+            Login: self._login,
             Logout: self._logins.logout,
             TaskChanged: self._task,
             ObjectSeen: self._object,
@@ -246,6 +246,14 @@ class Analysis:
         action = self._correlator.actions.get(seq)
         if action is not None:
             self._correlator.other_leg(action, at.client_ip, at.client_port, at.passed_proxy)
+
+    def _login(self, message: Login, at: Sighting) -> list[Record]:
+        records = self._logins.login(message, at)
+        if message.new_tokens and self._unnamed:  # its first use may have overtaken the login
+            session = self.sessions.of_token(message.new_tokens[0], message.end_ns)
+            if session is not None and session.user:
+                self._amend(session)
+        return records
 
     def _server(self, message: ServerSeen, at: Sighting) -> list[Record]:
         flow = at.flow

@@ -127,6 +127,7 @@ def _sources(settings: Settings, interest: _core.Interest, inputs: Inputs) -> li
     capture = settings.capture
     # Sockets of one group share the packets; no other sensor on this machine may use its number.
     group = 1 + os.getpid() % 65_000  # the core adds the interface's index, up to 65535
+    splits_in_kernel = inputs.interfaces and capture.workers > 1 and not capture.tunnelled
     sources: list[_core.Source] = []
     try:
         for worker in range(capture.workers):
@@ -138,7 +139,7 @@ def _sources(settings: Settings, interest: _core.Interest, inputs: Inputs) -> li
                     interfaces=inputs.interfaces,
                     worker=worker,
                     workers=capture.workers,
-                    fanout_group=group if inputs.interfaces and capture.workers > 1 else 0,
+                    fanout_group=group if splits_in_kernel else 0,
                     ring_bytes=capture.ring_bytes,
                     ports=capture.ports,
                     promiscuous=capture.promiscuous,

@@ -71,6 +71,7 @@ INPUT_HELP = {
     "dropped": ("packets_dropped", "Packets the kernel dropped because the ring was full."),
     "frozen": ("ring_freezes", "Times that the ring was full."),
     "truncated": ("packets_truncated", "Packets captured shorter than they were on the wire."),
+    "secrets_shed": ("capture_secrets_shed", "Decryption secrets blocks past 64 MiB of a file."),
 }
 
 

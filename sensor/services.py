@@ -72,12 +72,12 @@ class Services:
                 self.learn(server_ip, server_port, service, Strength.IMPLIED)
             elif message.target.id.startswith(_HOST_MOREF):
                 self.learn(server_ip, server_port, "ESX", Strength.GUESSED)
+            self._observe_call(server_ip, server_port, client_ip)
 
     def learn(self, ip: str, port: int, service: str, strength: int) -> None:
         self._learn(self._by_ip, ip, service, strength)
         self._learn(self._by_port, (ip, port), service, strength)
-        self._serving[ip] = None
-        self._bound(self._serving)
+        self._serve(ip)
 
     def of_server(self, ip: str, port: int) -> str:
         """The service that answers there, also when a proxy answers for it."""
@@ -90,6 +90,10 @@ class Services:
             return ""
         known = self._by_ip.get(ip)
         return known[0] if known is not None else ""
+
+    def is_service(self, ip: str) -> bool:
+        """Does this address call because others asked it to, whatever its service is called?"""
+        return (ip in self._by_ip or ip in self._serving) and not self.is_proxy(ip)
 
     def serves(self, ip: str) -> bool:
         """Was something asked of this address, not only from it?"""
@@ -161,6 +165,18 @@ class Services:
             self.learn(server_ip, port, "ESX", Strength.GUESSED)
             if not self.is_proxy(client_ip):
                 self._learn(self._by_ip, client_ip, "VC", Strength.GUESSED)
+
+    def _observe_call(self, server_ip: str, server_port: int, client_ip: str) -> None:
+        self._serve(server_ip)
+        if client_ip in self._serving and client_ip not in self._by_ip:
+            known = self.of_server(server_ip, server_port)
+            if known == "ESX" and not self.is_proxy(client_ip):  # who is asked, and asks hosts
+                self._learn(self._by_ip, client_ip, "VC", Strength.GUESSED)
+
+    def _serve(self, ip: str) -> None:
+        if ip not in self._serving:
+            self._serving[ip] = None
+            self._bound(self._serving)
 
     def _learn(
         self, table: OrderedDict[K, tuple[str, int]], key: K, service: str, strength: int

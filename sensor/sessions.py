@@ -117,7 +117,7 @@ class Sessions:
         ticket = self._redeem(message.ticket)
         if ticket is not None:
             origin = self._sessions.get(ticket.session)
-        session = self._new(message.end_ns)
+        session = self._used_already(message) or self._new(message.end_ns)
         session.user = message.user or message.claimed or (origin.user if origin else "")
         session.full_name = message.full_name
         session.method = message.method.value
@@ -126,8 +126,17 @@ class Sessions:
         if origin is not None:
             self._derive(session, origin, message.method)
         for token in message.new_tokens or (message.token,):
-            self._bind(session, token)
+            if token not in session.tokens:
+                self._bind(session, token)
         return session
+
+    def _used_already(self, message: Login) -> Session | None:
+        """The session of a new token whose first use overtook the login."""
+        for token in message.new_tokens:
+            session = self._sessions.get(self._by_token.get(token, 0))
+            if session is not None and not session.user and session.begun_ns >= message.end_ns:
+                return session
+        return None
 
     def redeemed(self, ticket: str) -> int:
         """How often a ticket we saw issued was redeemed already."""

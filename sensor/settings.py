@@ -112,6 +112,11 @@ class CaptureSettings:
         (), "empty: every port, since management proxies listen anywhere", low=1, high=65535
     )
     promiscuous: bool = setting(True, "frames on a span port are addressed to others")
+    tunnelled: bool = setting(
+        False,
+        "true when the span comes in VXLAN or GENEVE: the kernel splits by the outer header, "
+        "so each worker then reads all and keeps its own flows",
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
     python -m tests.truth TRUTH.json RECORDS.ndjson
 
 Each call in the truth that changes something, and each login, is looked for by its flow, operation
-and time, and its chain path compared. Amendments count: the last word about a record is judged.
+and times, and its chain path compared. Amendments count: the last word about a record is judged.
 """
 
 import json
@@ -17,8 +17,8 @@ from typing import Any
 Body = dict[str, Any]  # a record as NDJSON has it
 
 CERTAIN = 0.95
-# A client notes the time before it sends; the same machine wrote both times.
-BEFORE_NS, AFTER_NS = 2_000_000, 500_000_000
+# A client notes the time before it sends and after it has the answer; the packets lie in between.
+CLOCK_NS = 2_000_000
 _READS = ("Fetch", "Retrieve", "WaitFor", "CurrentTime", "CreateFilter", "CreateProperty")
 _NO_CHANGES = (*_READS, "CreateContainerView", "DestroyView", "Login", "Logout")
 SERVICE_USER, HOST_USER = "vCloudService", "vpxuser"
@@ -32,6 +32,7 @@ class Fact:
     flow: tuple[str, str]  # "ip:port" of client and server
     operation: str
     time_ns: int
+    end_ns: int
     path: str
     outcome: str = ""
 
@@ -96,7 +97,8 @@ def _direct(truth: Body) -> Iterator[Fact]:
 
 def _fact(group: str, call: Body, operation: str, path: str, outcome: str = "") -> Fact:
     flow = (call["src"], call["dst"])
-    return Fact(group, flow, operation, int(call["t0"] * 1e9), path, outcome)
+    times = int(call["t0"] * 1e9), int(call["t1"] * 1e9)
+    return Fact(group, flow, operation, *times, path, outcome)
 
 
 def _changes(calls: list[Body]) -> Iterator[Body]:
@@ -113,7 +115,7 @@ def evaluate(records: Iterable[Body], truth: Body) -> Verdicts:
     seen = _by_flow(records)
     verdicts = Verdicts()
     for fact in sorted(facts(truth), key=lambda fact: fact.time_ns):
-        record = _next(seen[fact.flow, fact.operation], fact.time_ns)
+        record = _of(fact, seen[fact.flow, fact.operation])
         if record is None:
             verdicts.add(fact, "missing", "")
             continue
@@ -141,10 +143,10 @@ def _by_flow(records: Iterable[Body]) -> dict[tuple[tuple[str, str], str], list[
     return seen
 
 
-def _next(found: list[Body], time_ns: int) -> Body | None:
-    """The first record from that time on; each stands for one call, those of a flow in order."""
+def _of(fact: Fact, found: list[Body]) -> Body | None:
+    """The record of that call: a flow has one request after the other, so times tell them apart."""
     for record in found:
-        if -BEFORE_NS <= record["ts"] - time_ns <= AFTER_NS:
+        if record["ts"] >= fact.time_ns - CLOCK_NS and record["ts_end"] <= fact.end_ns + CLOCK_NS:
             found.remove(record)
             return record
     return None

@@ -283,9 +283,9 @@ static PyObject *source_stats(PyObject *object, PyObject *unused)
     PyObject *all = PyList_New(0);
     for (size_t i = 0; all && i < self->input_count; i++) {
         const struct source_stats *stats = &self->stats[i];
-        PyObject *one = Py_BuildValue("{sKsKsKsK}", "received", stats->received, "dropped",
+        PyObject *one = Py_BuildValue("{sKsKsKsKsK}", "received", stats->received, "dropped",
                                       stats->dropped, "frozen", stats->frozen, "truncated",
-                                      stats->truncated);
+                                      stats->truncated, "secrets_shed", stats->secrets_shed);
         if (!one || PyList_Append(all, one))
             Py_CLEAR(all);
         Py_XDECREF(one);

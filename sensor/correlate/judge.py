@@ -75,7 +75,7 @@ class _Case:
         self._inventory = judge.inventory
         self._services = judge.services
         self._child = child
-        self._caller = judge.services.of_client(child.client)
+        self._is_service = judge.services.is_service(child.client)
         self._known_view: View | None = None
 
     @property
@@ -89,13 +89,13 @@ class _Case:
         keyed, key = self._keyed()
         if child.hard:
             return self._hard(keyed)
-        if self._caller:
+        if self._is_service:
             for asked in child.asks:
                 if is_background(asked):
                     return Verdict(Cause.NONE, (), (Fact("background", asked, "asserted"),), True)
         if keyed:
             return self._by_key(keyed, key)
-        if not self._caller:
+        if not self._is_service:
             known_ns = now_ns - self._services.client_since(child.client, now_ns)
             return Verdict(Cause.NONE, sure=final or known_ns >= FRESH_CLIENT_NS)
         return self._without_key() if final else Verdict(Cause.UNSEEN)
@@ -129,6 +129,8 @@ class _Case:
     def _carrying(self, key: str) -> list[Action]:
         """Actions with this id that may be the parent."""
         found = [each for each in self._actions.with_id(key) if self._may_carry(each, key)]
+        there = [each for each in found if each.server == self._child.client]
+        found = there or found
         if self._actions.is_crowded(key):
             kept = {parent.seq for parent in found}
             for parent in self._view.parents(self._actions):
@@ -159,7 +161,8 @@ class _Case:
         above = self._services.of_server(parent.server, parent.server_port)
         if not above or parent.server == child.server or self._services.serves(child.client):
             return False
-        return self._caller == above if self._caller else key == parent.call.request_id
+        caller = self._services.of_client(child.client)
+        return caller == above if caller else key == parent.call.request_id
 
     def _by_key(self, keyed: list[Scored], key: str) -> Verdict:
         """Several actions may carry the id: what they act on, and how, narrows them."""
@@ -185,7 +188,7 @@ class _Case:
 
     def _key_weight(self, best: Scored, key: str) -> float:
         is_request_id = key == best.parent.call.request_id
-        if not self._caller:
+        if not self._is_service:
             return BY_ID_FROM_ELSEWHERE
         if best.relation.is_contrary:
             return BY_ID_AGAINST_TARGET

@@ -191,10 +191,11 @@ static bool read_file(struct input *input, const char *path)
     return input->count > 0;
 }
 
+/* CPU time: other work on the machine counts only by the caches it takes. */
 static uint64_t now_ns(void)
 {
     struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 

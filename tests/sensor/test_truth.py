@@ -111,6 +111,7 @@ def test_with_ids_every_change_has_its_head(name: str) -> None:
 
 CALL: Body = {
     "t0": 10.0,
+    "t1": 10.01,
     "src": "1.1.1.1:5",
     "dst": "2.2.2.2:80",
     "method": "Destroy_Task",
@@ -125,6 +126,7 @@ TRUTH: Body = {
             "path": "/api/vApp/vapp-1",
             "status": 202,
             "t0": 9.0,
+            "t1": 9.1,
             "src": "1.1.1.9:5",
             "dst": "1.1.1.1:80",
             "vcenter_calls": [CALL, {**CALL, "method": "Fetch"}],
@@ -150,6 +152,7 @@ def body(path: str, confidence: float, **more: Any) -> Body:
         "kind": "action",
         "id": "r1",
         "ts": 10_000_100_000,
+        "ts_end": 10_000_200_000,
         "chain": {"path": path},
         "hop": {"confidence": confidence, "candidates": more.pop("candidates", [])},
         "from": {"ip": "1.1.1.1", "port": 5},
@@ -173,7 +176,7 @@ RIGHT = "VCD:bob@acme:VC:vCloudService"
         ([body("?:?:VC:vCloudService", 0.0)], "unsure", 0),
         ([body("VCD:?", 0.5, candidates=[{"path": RIGHT}, {"path": "x"}])], "ambiguous", 0),
         ([body("VCD:?", 0.5, candidates=[{"path": "y"}, {"path": "x"}])], "wrong", 0),
-        ([body(RIGHT, 0.99, ts=30_000_000_000)], "missing", 0),
+        ([body(RIGHT, 0.99, ts=30_000_000_000, ts_end=30_000_100_000)], "missing", 0),
         ([body("x", 1.0), body(RIGHT, 0.9, kind="chain", id="r2", amends="r1")], "right", 0),
     ],
 )
@@ -184,7 +187,9 @@ def test_how_records_are_judged(records: list[Body], verdict: str, certain: int)
 
 
 def test_calls_of_one_flow_are_matched_in_order() -> None:
-    calls = [{**CALL, "t0": 10.0 + number / 1000} for number in range(3)]
+    calls = [
+        {**CALL, "t0": 10.0 + number / 100, "t1": 10.009 + number / 100} for number in range(3)
+    ]
     truth = {**TRUTH, "direct_admin_calls": [], "chains": []}
     truth["chains"] = [
         {**TRUTH["chains"][0], "user": f"user{number}", "vcenter_calls": [call]}
@@ -194,7 +199,8 @@ def test_calls_of_one_flow_are_matched_in_order() -> None:
         body(
             f"VCD:user{number}:VC:vCloudService",
             1.0,
-            ts=10_000_900_000 + number * 10**6,
+            ts=10_000_900_000 + number * 10**7,
+            ts_end=10_001_900_000 + number * 10**7,
             id=f"r{number}",
         )
         for number in range(3)
