@@ -35,7 +35,7 @@ class Element:
                     here = child
                     break
             else:
-                return Element()
+                return NOTHING
         return here
 
     def all(self, name: str) -> Iterator["Element"]:
@@ -56,5 +56,8 @@ class Element:
             waiting += reversed(element.children)
 
 
+NOTHING = Element()  # what is not there; nobody writes to it
+
+
 def local_name(name: str) -> str:
-    return name.rpartition(":")[2]
+    return name.rpartition(":")[2] if ":" in name else name

@@ -55,6 +55,7 @@ class TransactionFlag(IntEnum):
     NO_RESPONSE = 32
     INTERIM = 64
     TUNNELLED = 128
+    DECRYPTED = 256
 
 
 class Want(IntEnum):

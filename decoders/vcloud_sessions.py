@@ -55,7 +55,9 @@ def login(vcd: RestTransaction) -> list[Message]:
     method, claimed, delegates = _claim(authorization)
     user = claimed
     if vcd.succeeded:
-        user = session_user(vcd.answered) or _subject(vcd) or claimed
+        said = session_user(vcd.answered) or _subject(vcd)
+        organisation_unseen = claimed.casefold().startswith(f"{said}@".casefold())
+        user = said if said and not organisation_unseen else claimed
     return [
         Login(
             **vcd.seen,

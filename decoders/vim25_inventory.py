@@ -87,7 +87,9 @@ def _object(read: SoapTransaction, target: Target, found: Properties) -> Iterato
 
 def _fact(found: Properties, places: _Places) -> str:
     for path, below in places:
-        value = found.get(path, Element())
+        value = found.get(path)
+        if value is None:
+            continue
         text = value.value(*below) if below else value.text.strip()
         if text:
             return text

@@ -24,12 +24,8 @@ class _Builder:
 
     def start(self, name: str, attributes: list[str]) -> None:
         element = Element(local_name(name))
-        for at in range(0, len(attributes), 2):
-            prefix, _, local = attributes[at].rpartition(":")
-            if local == "type" and prefix:
-                element.xsi_type = local_name(attributes[at + 1])
-            else:
-                element.attributes[local] = attributes[at + 1]
+        if attributes:
+            _take_attributes(element, attributes)
         self._elements += 1
         if self._elements > ELEMENTS_MAX:
             raise _TooManyError
@@ -57,6 +53,15 @@ class _Builder:
         while self._open:
             element = self._open.pop()
             element.text = "".join(self._texts.pop()) if element.children else ""
+
+
+def _take_attributes(element: Element, attributes: list[str]) -> None:
+    for at in range(0, len(attributes), 2):
+        prefix, _, local = attributes[at].rpartition(":")
+        if local == "type" and prefix:
+            element.xsi_type = local_name(attributes[at + 1])
+        else:
+            element.attributes[local] = attributes[at + 1]
 
 
 def parse(body: bytes) -> Element:

@@ -65,12 +65,14 @@ missing_packages() {
     need make has make
     need zlib1g-dev has_header zlib.h
     need libzstd-dev has_header zstd.h
+    need libssl-dev has_header openssl/evp.h
     find_python >/dev/null || packages+=(python3-dev python3-venv)
     [ "$purpose" = test ] || return 0
     need libpcap-dev has_header pcap/pcap.h
     need tshark has tshark
     need tcpdump has tcpdump
     need iproute2 has ip
+    need curl has curl
     need ethtool has ethtool
     need golang-go has go
     need golang-github-vmware-govmomi-dev test -d /usr/share/gocode/src/github.com/vmware/govmomi/simulator

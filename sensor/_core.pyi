@@ -1,4 +1,4 @@
-"""The typed contract of the C extension: a source is filled without the GIL, a batch is iterated."""
+"""The typed contract of the C extension: sources are filled without the GIL, batches iterated."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, final
@@ -11,26 +11,43 @@ GAP: int  # value: int, bytes known missing
 DATAGRAM: int  # value: bytes of a UDP payload
 PROXY_HEADER: int  # value: bytes of a PROXY protocol header
 FLOW_END: int  # value: (packets to server, packets to client, bytes to server, bytes to client)
+TLS: int  # value: TlsTuple; direction 0
 
 TO_SERVER: int
 TO_CLIENT: int
 
-# (protocol number, client address, client port, server address, server port, vlan or -1, tunnel name or "",
+# (protocol number, client address, client port, server address, server port, vlan or -1, tunnel
+# name or "",
 #  community id, uid, source index)
 FlowTuple = tuple[int, str, int, str, int, int, str, str, str, int]
 
-# (request_ns, response_ns, end_ns, method, target, status, request_head, response_head, request_body,
+# (request_ns, response_ns, end_ns, method, target, status, request_head, response_head,
+# request_body,
 #  response_body, operation, this_type, this_id, operation_id, flags); str fields are latin-1
 TransactionTuple = tuple[
     int, int, int, str, str, int, bytes, bytes, bytes, bytes, str, str, str, str, int
 ]
+
+# What is known of a flow's TLS, whenever something of it is new and before the transactions it
+# describes:
+# (session, version, cipher, cipher_name, visibility, trouble, key_source, resumed, early_data,
+# sni, alpn,
+#  alpn_offered, ja3, ja3s, ja4, ja4s, subject, issuer, fingerprint, client_subject, client_issuer,
+# client_fingerprint, random_hash); numbers are those of sensor/core/tls.h, random_hash is the
+# hash in hex of
+# the randoms of the handshake: another flow with the same one carries the same session
+TlsTuple = tuple[
+    int, int, int, str, int, int, int, bool, bool, str, str,
+    str, str, str, str, str, str, str, str, str, str,
+    str, str,
+]  # fmt: skip
 
 COUNTERS: tuple[str, ...]
 LIMITS: tuple[str, ...]
 
 @final
 class Interest:
-    """What to hand up (sensor/core/interest.h). Needles are any-of; an empty sequence is no condition."""
+    """What to hand up (sensor/core/interest.h). Needles are any-of; none is no condition."""
 
     def operation(
         self,
@@ -54,10 +71,10 @@ class Interest:
 
 @final
 class Batch:
-    """Events in order of (time_ns, ordinal); `(kind, flow, direction, time_ns, ordinal, value)` each.
+    """Events in order: `(kind, flow, direction, time_ns, ordinal, value)`.
 
-    `flow` is a number that names the flow within its source. `time_ns` is packet time when the event came
-    out and never falls; a transaction carries its own times.
+    `flow` is a number that names the flow within its source. `time_ns` is packet time when the
+    event came out and never falls; a transaction carries its own times.
     """
 
     watermark_ns: int  # packet time up to which this source has said everything
@@ -72,8 +89,8 @@ class Batch:
 class Source:
     """Packets of files (merged by packet time) or interfaces, through the core.
 
-    Belongs to the thread that fills it: a second caller gets RuntimeError. Raises OSError with one line
-    when an input cannot be opened.
+    Belongs to the thread that fills it: a second caller gets RuntimeError. Raises OSError with one
+    line when an input cannot be opened.
     """
 
     def __init__(
@@ -89,7 +106,16 @@ class Source:
         ring_bytes: int = ...,
         ports: tuple[int, ...] = ...,
         promiscuous: bool = ...,
-    ) -> None: ...
+        decrypt: bool = ...,
+    ) -> None:
+        """Without `decrypt` TLS is metadata only, and no key is kept, those of a file included."""
+    def add_secrets(self, lines: bytes | bytearray | memoryview, key_source: int) -> bool:
+        """Key log lines, copied, for the next fill. From any thread. False: too many wait.
+
+        The last line may lack its end. `key_source` is one of sensor/core/tls.h.
+        """
+    def add_rsa_key(self, pem: bytes | bytearray | memoryview) -> None:
+        """A server's private key, before the first fill. Raises ValueError with one line."""
     def fill(self, timeout_ms: int) -> Batch: ...
     def counters(self) -> dict[str, int]: ...
     def source_stats(self) -> list[dict[str, int]]: ...

@@ -33,13 +33,18 @@ from sensor.flows import Flow
 from sensor.gaps import Gaps
 from sensor.legs import Legs
 from sensor.logins import Logins
-from sensor.recording import NewId, Recorder, Sighting
-from sensor.records import Record, SensorRef, new_id
+from sensor.recording import NewId, Recorder, Sighting, leg_facts
+from sensor.records import Record, SensorRef, Tls, new_id
+from sensor.sealed import Sealed
 from sensor.services import Services
 from sensor.sessions import Session, Sessions
+from sensor.tls import TlsSeen
+from sensor.tls_legs import Legs as TlsSessionLegs
+from sensor.tls_legs import TlsLegs
 
 SECOND = 10**9
 UNNAMED_MAX = 256  # actions of an unknown session that are amended once it is named
+UNNAMED_SESSIONS_MAX = 4096  # such sessions; most are named by their next use, or never
 CLAIMS_MAX = 65536  # flows with a PROXY header
 
 
@@ -79,9 +84,12 @@ class Analysis:
             self._recorder, self.sessions, self.services, self._legs, limits.correlate.hold_ns
         )
         self._gaps = Gaps()
+        self._tls_legs = TlsLegs()
+        self._sealed = Sealed(self._recorder, self.services, self._tls_legs)
         self._claims: OrderedDict[Flow, tuple[str, int]] = OrderedDict()  # PROXY headers
         self._unnamed: OrderedDict[int, list[int]] = OrderedDict()  # session -> its actions
         self._claims_shed = 0
+        self._unnamed_shed = 0
         self._last_call: tuple[Flow | None, int, int] = (None, 0, 0)  # flow, time, its action
         self._age_ns = 0  # when idle sessions are looked for next
         self._handlers: dict[type[Message], Callable[[Any, Sighting], list[Record]]] = {
@@ -96,16 +104,31 @@ class Analysis:
             ServerSeen: self._server,
         }
 
-    def message(self, flow: Flow, message: Message, visibility: str = "clear") -> list[Record]:
-        at = self._sighting(flow, message, visibility)
+    def message(
+        self, flow: Flow, message: Message, visibility: str = "clear", tls: Tls | None = None
+    ) -> list[Record]:
+        legs = self._tls_legs.of(flow) if visibility == "decrypted" else None
+        if legs is not None and self._tls_legs.repeats(legs, flow, message):
+            return []
+        at = self._sighting(flow, message, legs)._replace(visibility=visibility, tls=tls)
         handler = self._handlers.get(type(message))
         records = handler(message, at) if handler is not None else []
         return records + self._said() if self._correlator.has_news else records
 
-    def gap(self, flow: Flow, direction: int, size_bytes: int, time_ns: int) -> list[Record]:
+    def tls(self, flow: Flow, seen: TlsSeen, time_ns: int) -> None:
+        """Something of the flow's TLS is new."""
+        self._sealed.seen(flow, seen, time_ns)
+        legs = self._tls_legs.seen(flow, seen.identity)
+        for relay in legs.relays if legs is not None else ():
+            if not self.services.of_client(relay):  # a service may relay beside its own calls
+                self.services.proxy(relay)
+
+    def gap(
+        self, flow: Flow, direction: int, size_bytes: int, time_ns: int, tls: Tls | None = None
+    ) -> list[Record]:
         """Bytes of a flow were missed."""
         del direction  # both belong to one time of blindness
-        return [self._recorder.gap(gap) for gap in self._gaps.add(flow, size_bytes, time_ns)]
+        return [self._recorder.gap(gap) for gap in self._gaps.add(flow, size_bytes, time_ns, tls)]
 
     def proxy_header(self, flow: Flow, client_ip: str, client_port: int, time_ns: int) -> None:
         """The flow comes from a proxy, which names its client."""
@@ -119,7 +142,10 @@ class Analysis:
     def flow_end(self, flow: Flow, time_ns: int) -> list[Record]:
         del time_ns
         self._claims.pop(flow, None)
-        return [self._recorder.gap(gap) for gap in self._gaps.end(flow)]
+        records = [self._recorder.gap(gap) for gap in self._gaps.end(flow)]
+        records += self._sealed.end(flow)
+        self._tls_legs.end(flow)
+        return records
 
     def advance(self, watermark_ns: int) -> list[Record]:
         """Packet time has come this far: what waited for it is decided."""
@@ -130,6 +156,7 @@ class Analysis:
         records = self._logins.due(watermark_ns)
         if len(self._gaps):
             records += [self._recorder.gap(gap) for gap in self._gaps.over(watermark_ns)]
+        records += self._sealed.over(watermark_ns)
         if self._correlator.has_news:
             records += self._said()
         return records
@@ -139,8 +166,12 @@ class Analysis:
         self._correlator.finish()
         records = self._logins.all()
         records += [self._recorder.gap(gap) for gap in self._gaps.all()]
+        records += self._sealed.all()
         records += self._said()
         return records
+
+    def sealed_flows(self) -> dict[str, int]:
+        return {"recorded": self._sealed.recorded, "unrecorded": self._sealed.unrecorded}
 
     def gauges(self) -> dict[str, int]:
         correlator = self._correlator
@@ -160,24 +191,27 @@ class Analysis:
             "waiting_ids_shed": correlator.ids_shed,
             "task_references_shed": correlator.references_shed,
             "legs_shed": self._legs.shed,
+            "tls_leg_messages_shed": self._tls_legs.shed,
             "proxy_headers_shed": self._claims_shed,
+            "unnamed_sessions_shed": self._unnamed_shed,
         }
 
-    def _sighting(self, flow: Flow, message: Message, visibility: str) -> Sighting:
+    def _sighting(self, flow: Flow, message: Message, legs: TlsSessionLegs | None) -> Sighting:
         """Who sent the message: the flow's client, or whom a proxy there names."""
-        ip, port = flow.client_ip, flow.client_port
-        facts: tuple[Fact, ...] = ()
-        claim = self._claims.get(flow) if self._claims else None
+        front, flow = (flow, flow) if legs is None else (legs.front, legs.back)
+        ip, port = front.client_ip, front.client_port
+        facts = leg_facts(legs)
+        claim = self._claims.get(front) if self._claims else None
         if claim is not None:
             ip, port = claim
-            facts = (Fact("proxy_header", flow.client_ip, "claimed"),)
+            facts += (Fact("proxy_header", front.client_ip, "claimed"),)
         elif message.forwarded_for:
-            claimed = self.services.claimed_client(flow.client_ip, message.forwarded_for)
+            claimed = self.services.claimed_client(front.client_ip, message.forwarded_for)
             if claimed:
                 ip, port = claimed, 0
-                facts = (Fact("forwarded_for", flow.client_ip, "claimed"),)
+                facts += (Fact("forwarded_for", front.client_ip, "claimed"),)
         self.services.client_since(ip, message.time_ns)
-        return Sighting(flow, ip, port, visibility, facts)
+        return Sighting(flow, ip, port, facts=facts)
 
     def _call(self, call: Call, at: Sighting) -> list[Record]:
         flow = at.flow
@@ -195,13 +229,19 @@ class Analysis:
         learn_from_call(self.inventory, action)
         self._last_call = (flow, call.time_ns, action.seq)
         if session is not None and not session.user and not call.user:
-            unnamed = self._unnamed.setdefault(session.id, [])
-            unnamed.append(action.seq)
-            del unnamed[:-UNNAMED_MAX]
+            self._keep_unnamed(session.id, action.seq)
         if call.ticket:
             self._inherit(action)
         self._correlator.add(action)
         return []
+
+    def _keep_unnamed(self, session: int, seq: int) -> None:
+        unnamed = self._unnamed.setdefault(session, [])
+        unnamed.append(seq)
+        del unnamed[:-UNNAMED_MAX]
+        if len(self._unnamed) > UNNAMED_SESSIONS_MAX:
+            self._unnamed.popitem(last=False)
+            self._unnamed_shed += 1
 
     def _inherit(self, action: Action) -> None:
         """The ticket that a call redeems was asked for by another action: that caused it."""
@@ -213,7 +253,6 @@ class Analysis:
 
     def _action(self, call: Call, at: Sighting, session: Session | None) -> Action:
         flow = at.flow
-        ids, asks = (call.request_id, call.operation_id), (call.operation_id, call.activation_id)
         has_task = bool(call.task) and call.operation != "CreateTask"  # done by another later
         ends_later = has_task and call.outcome is Outcome.SUCCESS
         return Action(
@@ -222,14 +261,15 @@ class Analysis:
             call=call,
             flow=flow,
             visibility=at.visibility,
+            tls=at.tls,
             client=at.client_ip,
             client_port=at.client_port,
             server=flow.server_ip,
             server_port=flow.server_port,
             verb=verb_of(call.operation, call.operation_class),
             session=session.id if session is not None else 0,
-            ids=tuple(dict.fromkeys(each for each in ids if each)),
-            asks=tuple(dict.fromkeys(each for each in asks if each)),
+            ids=_distinct(call.request_id, call.operation_id),
+            asks=_distinct(call.operation_id, call.activation_id),
             facts=at.facts,
             objects=objects_of(call.target, call.related),
             names=names_of(call.target, call.related),
@@ -318,3 +358,9 @@ class Analysis:
             shown += alerts.of_verdict(action)
             records += [self._recorder.alert(why, record, value) for why, value in shown]
         return records
+
+
+def _distinct(one: str, other: str) -> tuple[str, ...]:
+    if not one or one == other:
+        return (other,) if other else ()
+    return (one, other) if other else (one,)

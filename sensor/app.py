@@ -4,14 +4,14 @@ import os
 import socket
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from decoders.message import Hasher, Message
 from decoders.registry import transaction_decoders
-from sensor import _core, workers
+from sensor import _core, keys, workers
 from sensor.analysis import Analysis, AnalysisLimits
 from sensor.correlate.correlator import Limits
-from sensor.exits import InputError, PrivilegeError
+from sensor.exits import ConfigError, InputError, PrivilegeError
 from sensor.metrics import Metrics
 from sensor.privileges import CAP_NET_RAW, has_capability
 from sensor.records import Record, SensorRef
@@ -50,10 +50,18 @@ class Sensor:
 
 
 def assemble(settings: Settings, hasher: Hasher, inputs: Inputs, metrics: Metrics) -> Sensor:
-    """Opens the inputs. Raises InputError or PrivilegeError."""
+    """Opens the inputs, and reads private keys; for files also the key logs, whole.
+
+    Raises InputError, ConfigError or PrivilegeError.
+    """
     decoders = transaction_decoders(hasher)
     interest = interest_of(decoders)
     sources = _sources(settings, interest, inputs)
+    try:
+        _add_keys(settings, sources, inputs)
+    except ConfigError:
+        _close(sources)
+        raise
     analysis = _analysis(settings, inputs)
     streams = Streams(decoders, analysis)
     sensor = Sensor(Workers(sources), streams, analysis)
@@ -63,6 +71,7 @@ def assemble(settings: Settings, hasher: Hasher, inputs: Inputs, metrics: Metric
     metrics.decoders = [*(decoder.name for decoder in decoders), "proxyproto"]
     metrics.messages = sorted(kind.__name__ for kind in Message.__subclasses__())
     metrics.analysis = analysis.gauges
+    metrics.sealed = analysis.sealed_flows
     return sensor
 
 
@@ -123,6 +132,25 @@ def _events(sensor: Sensor) -> Generator[Event | Watermark, None, None]:
     yield from sensor.workers
 
 
+def _add_keys(settings: Settings, sources: Sequence[_core.Source], inputs: Inputs) -> None:
+    if not settings.keys.decrypt:
+        return
+    for path in settings.keys.rsa_keys:
+        keys.add_rsa_key(path, sources)
+        keys.warn_of_readers("RSA key", path)
+    if inputs.files:
+        keys.add_logs(settings.keys.logs, sources)
+
+
+def _limits(settings: Settings, inputs: Inputs) -> dict[str, int]:
+    """A replay knows its key logs beforehand: there is room for all of them."""
+    limits = settings.limits
+    if inputs.files and settings.keys.decrypt:
+        known = keys.lines_most(settings.keys.logs)
+        limits = replace(limits, tls_secrets_max=max(limits.tls_secrets_max, known))
+    return asdict(limits)
+
+
 def _sources(settings: Settings, interest: _core.Interest, inputs: Inputs) -> list[_core.Source]:
     capture = settings.capture
     # Sockets of one group share the packets; no other sensor on this machine may use its number.
@@ -134,7 +162,7 @@ def _sources(settings: Settings, interest: _core.Interest, inputs: Inputs) -> li
             sources.append(
                 _core.Source(
                     interest,
-                    asdict(settings.limits),
+                    _limits(settings, inputs),
                     files=inputs.files,
                     interfaces=inputs.interfaces,
                     worker=worker,
@@ -143,6 +171,7 @@ def _sources(settings: Settings, interest: _core.Interest, inputs: Inputs) -> li
                     ring_bytes=capture.ring_bytes,
                     ports=capture.ports,
                     promiscuous=capture.promiscuous,
+                    decrypt=settings.keys.decrypt,
                 )
             )
     except OSError as error:

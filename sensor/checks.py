@@ -8,33 +8,20 @@ import socket
 import sqlite3
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 
 from exporters.outbox import SinkError
 from sensor import hashing, history, interfaces
 from sensor.exits import HoptapError
+from sensor.finding import Finding, Level
 from sensor.interfaces import link_of
+from sensor.key_checks import key_findings
 from sensor.privileges import CAP_NET_RAW, has_capability
 from sensor.progress import bytes_text
 from sensor.settings import MIB, Settings, split_listen
 
 _FREE_LOW_BYTES = 512 * MIB
 _STA_UNSYNC = 0x40  # linux/timex.h
-
-
-class Level(StrEnum):
-    OK = "ok"
-    NOTE = "note"  # works with less
-    PROBLEM = "problem"  # `hoptap run` would fail, or be blind
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    level: Level
-    subject: str
-    text: str
 
 
 def findings(settings: Settings) -> Iterator[Finding]:
@@ -44,6 +31,7 @@ def findings(settings: Settings) -> Iterator[Finding]:
     yield _ring_memory(settings)
     yield from _core(settings)
     yield _tap()
+    yield from key_findings(settings)
     yield _clock()
     yield _hash_key(settings)
     yield from _outputs(settings)

@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from sensor import config, hashing, terminal, when
 from sensor.exits import MEANING, ConfigError, Exit, HoptapError, UsageError
-from sensor.settings import CaptureSettings, Settings
+from sensor.settings import CaptureSettings, KeySettings, Settings
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction["_Parser"]
 
 log = logging.getLogger("hoptap")
+
+LIMIT_MOST = 1_000_000_000  # records; far below what SQLite counts to
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -95,6 +97,7 @@ def _add_replay(commands: "Commands") -> None:
     parser.add_argument("--quiet", action="store_true", help="no progress and no summary")
     _add_config(parser)
     _add_workers(parser)
+    _add_keys(parser)
     parser.set_defaults(call=_replay)
 
 
@@ -104,6 +107,7 @@ def _add_run(commands: "Commands") -> None:
     parser.add_argument("--duration", type=_seconds, metavar="S", help="stop after S seconds")
     _add_config(parser)
     _add_workers(parser)
+    _add_keys(parser)
     parser.set_defaults(call=_run)
 
 
@@ -155,6 +159,17 @@ def _add_workers(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workers", type=int, metavar="N", help="threads that read packets")
 
 
+def _add_keys(parser: argparse.ArgumentParser) -> None:
+    for option, what in (("--keys", "TLS key log"), ("--rsa-key", "private key of a server")):
+        parser.add_argument(
+            option,
+            action="append",
+            default=[],
+            metavar="FILE",
+            help=f"{what}; decrypts, may be repeated",
+        )
+
+
 def _settings(options: argparse.Namespace) -> Settings:
     """Those of the file named, of the file at its usual place, or all defaults."""
     if options.config is not None:
@@ -163,7 +178,11 @@ def _settings(options: argparse.Namespace) -> Settings:
         settings = config.load(config.DEFAULT_PATH)
     else:
         settings = Settings()
-    return replace(settings, capture=_capture(options, settings.capture))
+    return replace(
+        settings,
+        capture=_capture(options, settings.capture),
+        keys=_keys(options, settings.keys),
+    )
 
 
 def _capture(options: argparse.Namespace, capture: CaptureSettings) -> CaptureSettings:
@@ -181,10 +200,23 @@ def _capture(options: argparse.Namespace, capture: CaptureSettings) -> CaptureSe
     return replace(capture, **changes)
 
 
+def _keys(options: argparse.Namespace, keys: KeySettings) -> KeySettings:
+    """With the files that the command line names; naming one is asking for what it is for."""
+    logs, rsa_keys = getattr(options, "keys", []), getattr(options, "rsa_key", [])
+    return replace(
+        keys,
+        decrypt=keys.decrypt or bool(logs or rsa_keys),
+        logs=(*keys.logs, *logs),
+        rsa_keys=(*keys.rsa_keys, *rsa_keys),
+    )
+
+
 def _replay(options: argparse.Namespace) -> Exit:
     if options.format == "table" and options.out != "-":
         raise UsageError("--format table goes to standard output only")
     settings = _settings(options)
+    if not options.config:  # what this machine captures with is for what it captures
+        settings = replace(settings, keys=_keys(options, KeySettings()))
     from sensor import replay, report
     from sensor.records import encode_ndjson
 
@@ -228,23 +260,24 @@ def _who(options: argparse.Namespace) -> Exit:
         until = when.parse(options.until, now, end=True) if options.until else None
     except ValueError as error:
         raise UsageError(str(error)) from None
-    if options.limit < 1:
-        raise UsageError("--limit: must be at least 1")
+    if not 1 <= options.limit <= LIMIT_MOST:
+        raise UsageError(f"--limit: must be at least 1 and at most {LIMIT_MOST:,}")
     query = Query(options.target, since, until, options.limit)
     return who.who(path, query, as_json=options.json, width=terminal.width())
 
 
 def _check(options: argparse.Namespace) -> Exit:
     from sensor import checks
+    from sensor.finding import Level
 
     try:
         settings = _settings(options)
     except ConfigError as error:
-        terminal.say(f"{checks.Level.PROBLEM:8} configuration: {line}" for line in error.lines)
+        terminal.say(f"{Level.PROBLEM:8} configuration: {line}" for line in error.lines)
         return Exit.NO
     found = list(checks.findings(settings))
     terminal.say(f"{each.level:8} {each.subject}: {each.text}" for each in found)
-    return Exit.NO if any(each.level is checks.Level.PROBLEM for each in found) else Exit.OK
+    return Exit.NO if any(each.level is Level.PROBLEM for each in found) else Exit.OK
 
 
 def _demo(options: argparse.Namespace) -> Exit:

@@ -27,7 +27,8 @@ MEANING = {
     Exit.OUTPUT: "records could not all be written, or the status address is taken",
     Exit.PERMISSION: "a privilege is missing",
     Exit.INTERNAL: "a defect in hoptap (--debug shows where)",
-    Exit.INTERRUPTED: "a replay was stopped before its end, or a second signal cut the draining short",
+    Exit.INTERRUPTED: "a replay was stopped before its end, "
+    "or a second signal cut the draining short",
     Exit.READER_GONE: "the reader of standard output went away",
 }
 

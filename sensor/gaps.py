@@ -4,6 +4,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 
 from sensor.flows import Flow
+from sensor.records import Tls
 
 # Gaps of a flow this close together are one time of blindness.
 TOGETHER_NS = 10**9
@@ -15,6 +16,7 @@ class Gap:
     first_ns: int
     last_ns: int
     size_bytes: int
+    tls: Tls | None = None
 
 
 class Gaps:
@@ -24,7 +26,7 @@ class Gaps:
     def __len__(self) -> int:
         return len(self._open)
 
-    def add(self, flow: Flow, size_bytes: int, time_ns: int) -> list[Gap]:
+    def add(self, flow: Flow, size_bytes: int, time_ns: int, tls: Tls | None = None) -> list[Gap]:
         """The flow's gap before this one, if that was another."""
         gap = self._open.get(flow)
         if gap is not None and time_ns - gap.last_ns <= TOGETHER_NS:
@@ -32,7 +34,7 @@ class Gaps:
             gap.last_ns = max(gap.last_ns, time_ns)
             self._open.move_to_end(flow)
             return []
-        self._open[flow] = Gap(flow, time_ns, time_ns, size_bytes)
+        self._open[flow] = Gap(flow, time_ns, time_ns, size_bytes, tls)
         self._open.move_to_end(flow)
         return [] if gap is None else [gap]
 

@@ -11,7 +11,7 @@ from types import FrameType
 from exporters.linefile import Durability, LineFile, Rotation
 from exporters.ndjson import LINE_START, FileSink, StreamSink
 from exporters.outbox import Sink, SinkError, WhenFull
-from sensor import app, hashing, privileges
+from sensor import app, hashing, keys, privileges
 from sensor.exits import Exit, OutputError
 from sensor.history import Bounds, History
 from sensor.interfaces import trouble
@@ -46,14 +46,21 @@ def run(settings: Settings, duration_s: float | None) -> Exit:
     health = Health()
     outputs = Outputs(metrics, WhenFull.SHED, lambda line: log.error("%s", line))
     health.watches += [outputs.problem, *(partial(trouble, name) for name in inputs.interfaces)]
-    server = None
+    server = intake = None
     try:
+        if settings.keys.decrypt:
+            intake = keys.KeyIntake(settings.keys, sensor.workers.sources)
+            metrics.keys = intake.tallies
+            health.watches.append(intake.problem)
+            intake.start()
         _open_sinks(settings, metrics, outputs)
         if settings.status.listen:
             server = StatusServer(settings.status.listen, metrics, health)
         _Loop(sensor, outputs, health, duration_s).run(_greeting(settings))
     finally:
         outputs.stop(DRAIN_S)
+        if intake is not None:
+            intake.close()
         if server is not None:
             server.close()
         log.info("%s", _farewell(sensor, metrics))
@@ -150,6 +157,8 @@ def _records_sink(settings: Settings, metrics: Metrics) -> Sink:
 
 def _greeting(settings: Settings) -> str:
     parts = [f"capturing on {', '.join(settings.capture.interfaces)}"]
+    if settings.keys.decrypt:
+        parts.append("decrypting TLS")
     if settings.output.ndjson != "-":
         parts.append(f"records in {settings.ndjson_path}")
     if settings.status.listen:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 OTHER = "other"  # where a label value outside the closed set is counted
 OUTCOMES = ("success", "failure", "unknown")
+SEALED = ("recorded", "unrecorded")
 RECORD_KINDS = ("login", "logout", "action", "chain", "alert", "gap")
 
 CORE_HELP = {
@@ -52,6 +53,44 @@ CORE_HELP = {
     "http_pipeline_shed": "Requests given up beyond limits.http_pipeline_max.",
     "operations_uncounted": "Transactions not in operations_total (limits.operations_max rows).",
     "memory_shed": "Times that limits.memory_bytes_max made the core give something up.",
+    "tls_sessions_decrypted": "TLS sessions of which something was decrypted.",
+    "tls_sessions_no_key": "TLS sessions whose secret never came.",
+    "tls_sessions_late_key": "TLS sessions whose secret came after ciphertext had been let go.",
+    "tls_sessions_unsupported": "TLS sessions of a version, suite or extension not decrypted.",
+    "tls_sessions_failed": "TLS sessions whose records authenticate under no key that was given.",
+    "tls_sessions_unseen": "TLS sessions whose handshake was not captured.",
+    "tls_sessions_unfinished": "TLS sessions that ended before anything was encrypted.",
+    "tls_records": "TLS records.",
+    "tls_records_decrypted": "TLS records decrypted.",
+    "tls_records_undecrypted": "TLS records passed by, for whatever reason.",
+    "tls_ciphertext_bytes": "Bytes of encrypted TLS records.",
+    "tls_plaintext_bytes": "Bytes decrypted from them.",
+    "tls_authentication_failed": "TLS records that are forged, corrupt or under another key.",
+    "tls_malformed": "TLS records and handshake messages that break the protocol.",
+    "tls_gaps_resynchronised": "TLS streams taken up again after a gap.",
+    "tls_early_data_refused_bytes": "Bytes of early data that the server did not take.",
+    "tls_held_bytes": "Bytes of ciphertext that had to wait for a key.",
+    "tls_held_shed_bytes": "Of these, let go for lack of room (limits.tls_held_bytes_max, total).",
+    "tls_held_expired_bytes": "Of these, let go after limits.tls_held_timeout_ms.",
+    "tls_key_waits": "Waits that a key ended.",
+    "tls_key_wait_ms": "Packet time that these took together.",
+    "tls_secrets_taken": "Secrets of key logs taken; each worker takes all.",
+    "tls_secrets_ignored": "Lines of key logs that are comments, or of a label without use.",
+    "tls_secrets_malformed": "Lines of key logs that are none.",
+    "tls_secrets_forgotten": "Secrets that left for newer ones (limits.tls_secrets_max).",
+    "tls_rsa_failed": "Key exchanges that no configured RSA key opens.",
+    "tls_memory_shed": "Times that memory was short for TLS.",
+}
+KEY_INPUTS = ("file", "fifo", "unix", "udp")
+KEY_HELP = {  # of sensor/keybuffer.py Tally
+    "read_bytes": "Bytes of key logs handed to the core, by kind of input.",
+    "overlong_lines": "Lines of key logs too long to be keys.",
+    "shed_bytes": "Bytes of key logs given up because the core had no room.",
+    "cut_datagrams": "Datagrams of key logs beyond 64 KiB; their ends are lost.",
+    "dropped_datagrams": "Datagrams of key logs that the kernel dropped, its queue being full.",
+    "rotations": "Key logs that came to be another file.",
+    "truncations": "Key logs that were begun anew.",
+    "errors": "Times that a key log could not be read, for a new reason.",
 }
 CORE_GAUGE_HELP = {
     "flows": ("hoptap_flows_active", "Flows in the table now."),
@@ -184,6 +223,8 @@ class Metrics:
         self.messages: Sequence[str] = ()  # types that can be counted
         self.analysis: Callable[[], Mapping[str, int]] = dict
         self.gauges: dict[str, tuple[str, Callable[[], float]]] = {}  # name -> help, reader
+        self.sealed: Callable[[], Mapping[str, int]] = dict  # recorded? -> TLS flows
+        self.keys: Callable[[], Mapping[str, Mapping[str, int]]] = dict  # input -> KEY_HELP
 
     def collect(self) -> Iterator["Metric"]:
         yield _gauge(
@@ -193,6 +234,7 @@ class Metrics:
         yield from self._inputs()
         yield from self._streams()
         yield from self._exports()
+        yield from self._keys()
         yield _counter(self.records)
         yield _counter(self.history_removed)
         yield from self._analysis()
@@ -214,7 +256,8 @@ class Metrics:
                     operations[row] = operations.get(row, 0) + count
         for name, total in totals.items():
             help_text = CORE_HELP.get(name, "A counter of the core.")
-            yield _family(f"hoptap_{name}_total", help_text, (), [((), total)])
+            value = total / 1000 if name.endswith("_ms") else total
+            yield _family(core_metric(name), help_text, (), [((), value)])
         for name, value in held.items():
             full, help_text = CORE_GAUGE_HELP.get(name, (f"hoptap_{name}", "A gauge of the core."))
             yield _gauge(full, help_text, value)
@@ -234,6 +277,15 @@ class Metrics:
         for key, (suffix, help_text) in INPUT_HELP.items():
             rows = [((name,), totals[name, key]) for name in self.interfaces]
             yield _family(f"hoptap_capture_{suffix}_total", help_text, ("interface",), rows)
+
+    def _keys(self) -> Iterator["Metric"]:
+        counts = self.keys()
+        for name, help_text in KEY_HELP.items():
+            rows = [((each,), counts.get(each, {}).get(name, 0)) for each in KEY_INPUTS]
+            yield _family(f"hoptap_keys_{name}_total", help_text, ("input",), rows)
+        help_text = "TLS flows of which nothing was decrypted; unrecorded: between no services."
+        sealed = [((each,), self.sealed().get(each, 0)) for each in SEALED]
+        yield _family("hoptap_tls_flows_sealed_total", help_text, ("result",), sealed)
 
     def _streams(self) -> Iterator["Metric"]:
         if self.streams is None:
@@ -293,6 +345,12 @@ class Metrics:
             ("limit_records", "Most records that may wait for an output.", limits),
         ):
             yield _gauges(f"hoptap_export_queue_{name}", help_text, ("output",), rows)
+
+
+def core_metric(name: str) -> str:
+    """Of a counter of the core; Prometheus wants times in seconds."""
+    base = name.removesuffix("_ms")
+    return f"hoptap_{base}_total" if base == name else f"hoptap_{base}_seconds_total"
 
 
 # prometheus_client is imported where it is used: it costs a tenth of a second that a replay saves.

@@ -10,6 +10,7 @@ from pathlib import Path
 from sensor.exits import PrivilegeError
 
 CAP_NET_RAW = 13  # linux/capability.h
+CAP_IPC_LOCK = 14
 _PR_SET_DUMPABLE = 4  # linux/prctl.h
 _PR_SET_NO_NEW_PRIVS = 38
 

@@ -26,7 +26,7 @@ class Progress:
         self._clock = clock
         self._begun = clock()
         self._drawn = 0.0
-        self._watched = out.isatty()
+        self._watched = out is not None and out.isatty()  # sys.stderr is None when closed
         self._on_screen = False
 
     def show(self, read: Callable[[], tuple[int, int]], records: int) -> None:

@@ -22,10 +22,12 @@ from sensor.records import (
     Operation,
     Record,
     SensorRef,
+    Tls,
     path_of,
 )
 from sensor.services import Services
 from sensor.sessions import Session, Sessions
+from sensor.tls_legs import Legs
 
 NewId = Callable[[int], str]  # packet time -> an id
 
@@ -48,6 +50,7 @@ class Sighting(NamedTuple):
     client_port: int  # 0: the proxy does not say
     visibility: str = "clear"
     facts: tuple[Fact, ...] = ()  # how the client is known, if not by its packets
+    tls: Tls | None = None
 
     @property
     def passed_proxy(self) -> Fact:
@@ -107,6 +110,7 @@ class Recorder:
             amends=action.id if reason else "",
             reason=reason,
             flow=flow_ref(action.flow),
+            tls=action.tls,
             client=client_of(call),
             sensor=self.sensor,
             extra=_extra(action),
@@ -121,11 +125,13 @@ class Recorder:
             ts=gap.first_ns,
             ts_end=gap.last_ns,
             id=self.new_id(gap.first_ns),
+            visibility=visibility_of(gap.tls),
             source=Endpoint(flow.client_ip, flow.client_port),
             to=Endpoint(flow.server_ip, flow.server_port, service),
             reason="bytes not captured",
             gap_bytes=gap.size_bytes,
             flow=flow_ref(flow),
+            tls=gap.tls,
             sensor=self.sensor,
         )
 
@@ -149,6 +155,7 @@ class Recorder:
             outcome=about.outcome,
             reason=reason,
             flow=about.flow,
+            tls=about.tls,
             client=about.client,
             sensor=self.sensor,
             extra=extra,
@@ -212,6 +219,25 @@ def chain_of(identity: str, pairs: Pairs) -> Chain:
 
 def evidence_of(facts: Iterable[Fact]) -> tuple[Evidence, ...]:
     return tuple(Evidence(*fact) for fact in facts)
+
+
+def leg_facts(legs: Legs | None) -> tuple[Fact, ...]:
+    """The other flows on which the same bytes were seen."""
+    return () if legs is None else tuple(Fact("leg", _ends(flow), "proved") for flow in legs.others)
+
+
+def _ends(flow: Flow) -> str:
+    return (
+        f"{flow.uid} {flow.community_id} {flow.client_ip} {flow.client_port} "
+        f"{flow.server_ip} {flow.server_port}"
+    )
+
+
+def visibility_of(tls: Tls | None) -> str:
+    """How much of a flow can be seen."""
+    if tls is None:
+        return "clear"
+    return "decrypted" if tls.key_source else "metadata"
 
 
 @lru_cache(maxsize=65536)

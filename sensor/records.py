@@ -86,6 +86,30 @@ class FlowRef:
 
 
 @dataclass(frozen=True, slots=True)
+class Tls:
+    """The session that a flow carries, as far as it was seen."""
+
+    version: str = ""  # "TLS 1.3"
+    cipher: str = ""  # as the IANA registry names it
+    sni: str = ""
+    alpn: str = ""
+    ja3: str = ""
+    ja3s: str = ""
+    ja4: str = ""
+    ja4s: str = ""
+    resumed: bool = False
+    early_data: bool = False
+    subject: str = ""  # of the server's certificate
+    issuer: str = ""
+    fingerprint: str = ""
+    client_subject: str = ""
+    client_issuer: str = ""
+    client_fingerprint: str = ""
+    key_source: str = ""  # keylog | dsb | rsa | ticket
+    reason: str = ""  # why not decrypted: no_key | late_key | unsupported | failed | unseen
+
+
+@dataclass(frozen=True, slots=True)
 class Client:
     user_agent: str = ""
     forwarded_for: str = ""
@@ -104,7 +128,7 @@ class Record:
     ts: int
     ts_end: int = 0
     id: str = ""
-    visibility: str = "clear"
+    visibility: str = "clear"  # clear | decrypted | metadata
     chain: Chain | None = None
     hop: Hop | None = None
     source: Endpoint = Endpoint()  # written as "from"
@@ -119,6 +143,7 @@ class Record:
     reason: str = ""  # of an alert, a gap or an amendment
     gap_bytes: int = 0
     flow: FlowRef = FlowRef()
+    tls: Tls | None = None
     client: Client = Client()
     sensor: SensorRef = SensorRef()
     extra: dict[str, str] = field(default_factory=dict)
@@ -187,6 +212,7 @@ def _chain(chain: Chain | None) -> dict[str, Any] | None:
 
 _endpoint = _flat(Endpoint)
 _operation = _flat(Operation)
+_tls = _flat(Tls)
 _WRITERS: dict[str, _Plain] = {
     "chain": _chain,
     "hop": _hop,
@@ -195,6 +221,7 @@ _WRITERS: dict[str, _Plain] = {
     "op": lambda op: None if op is None else _operation(op),
     "target": _flat(ObjectRef),
     "flow": _flat(FlowRef),
+    "tls": lambda tls: None if tls is None else _tls(tls),
     "client": _flat(Client),
     "sensor": _flat(SensorRef),
     "extra": dict,

@@ -4,7 +4,7 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,7 +43,7 @@ class Options:
 
 def replay(options: Options, settings: Settings, hasher: Hasher) -> Exit:
     """Raises HoptapError when the input ends in an error, or an output does not take everything."""
-    _check_files(options.files, settings.capture.workers)
+    _check_paths(options, settings.capture.workers)
     metrics = Metrics(version())
     begun = time.monotonic()
     sensor = app.assemble(settings, hasher, app.Inputs(files=options.files), metrics)
@@ -80,11 +80,25 @@ def replay(options: Options, settings: Settings, hasher: Hasher) -> Exit:
     return Exit.INTERRUPTED if stopped else Exit.OK
 
 
-def _check_files(files: Sequence[str], workers: int) -> None:
-    """Each worker reads all files: what can be read once only cannot be shared."""
-    for name in files:
+def _check_paths(options: Options, workers: int) -> None:
+    """Workers read every file each, so they cannot share a pipe; and no input is overwritten."""
+    written = [name for name in (options.out, options.history) if name not in ("", "-")]
+    if len(written) > 1 and _same_file(*written):
+        raise UsageError("--out and --history name the same file")
+    if options.files.count("-") > 1:
+        raise UsageError("- can be read once only: name it once")
+    for name in options.files:
         if workers > 1 and (name == "-" or (os.path.exists(name) and not os.path.isfile(name))):
             raise UsageError(f"{name} can be read once only: use --workers 1")
+        if any(_same_file(name, each) for each in written):
+            raise UsageError(f"{name} is to be read: writing there would destroy it")
+
+
+def _same_file(one: str, other: str) -> bool:
+    """Also under two names; a device, as /dev/null, is nothing that could be destroyed."""
+    if os.path.isfile(one) and os.path.isfile(other):
+        return os.path.samefile(one, other)
+    return os.path.abspath(one) == os.path.abspath(other) and not os.path.exists(one)
 
 
 def _sinks(options: Options, metrics: Metrics, report: Callable[[str], None]) -> Iterator[Sink]:
@@ -136,7 +150,11 @@ def _made(metrics: Metrics) -> int:
 
 def _summary(sensor: app.Sensor, metrics: Metrics, elapsed_s: float) -> str:
     packets, size = sensor.counted("packets"), sensor.counted("packet_bytes")
-    kinds = [f"{count:,} {kind}s" for (kind,), count in metrics.records.rows() if count]
+    kinds = [
+        f"{count:,} {kind}{'s' if count > 1 else ''}"
+        for (kind,), count in metrics.records.rows()
+        if count
+    ]
     return (
         f"{packets:,} packets, {bytes_text(size)} in {elapsed_s:.2f} s "
         f"({bytes_text(size / max(elapsed_s, 1e-9))}/s): {', '.join(kinds) or 'no records'}"

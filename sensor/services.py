@@ -55,7 +55,7 @@ class Services:
         self._trusted = [ipaddress.ip_network(each, strict=False) for each in trusted_proxies]
         self.shed = 0
         for ip, service in (known or {}).items():
-            self._by_ip[ip] = (service, Strength.CONFIGURED)
+            self._by_ip[str(ipaddress.ip_address(ip))] = (service, Strength.CONFIGURED)
 
     def __len__(self) -> int:
         return len(self._by_ip)

@@ -24,9 +24,7 @@ class SessionRecorder:
         self._sessions = sessions
         self._services = services
 
-    def login(
-        self, login: Login, at: Sighting, session: Session | None, identity: str
-    ) -> Record:
+    def login(self, login: Login, at: Sighting, session: Session | None, identity: str) -> Record:
         """A chain of its own. One by impersonation is the last hop of its actors' chain."""
         user = session.user if session is not None else self._sought(login)
         pairs, parent_id = self._pairs(at, session, user), ""
@@ -96,9 +94,7 @@ class SessionRecorder:
             visibility=at.visibility,
             chain=chain_of(identity, pairs),
             hop=hop,
-            source=Endpoint(
-                at.client_ip, at.client_port, self._services.of_client(at.client_ip)
-            ),
+            source=Endpoint(at.client_ip, at.client_port, self._services.of_client(at.client_ip)),
             to=Endpoint(
                 at.flow.server_ip,
                 at.flow.server_port,
@@ -110,6 +106,7 @@ class SessionRecorder:
             outcome=message.outcome.value,
             fault=message.fault,
             flow=flow_ref(at.flow),
+            tls=at.tls,
             client=client_of(message),
             sensor=self._recorder.sensor,
         )

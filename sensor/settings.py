@@ -16,6 +16,9 @@ GIB = 1024 * MIB
 
 Check = Callable[[Any], str]  # a value -> what is wrong with it, or ""
 
+# With a dot, so that a misspelt address is no name, and in the case that TLS names are compared in.
+_HOST_NAME = re.compile(r"(?=.*[a-z])[a-z0-9_-]+(\.[a-z0-9_-]+)+")
+
 
 def setting(
     default: Any,
@@ -47,15 +50,21 @@ def check_network(text: str) -> str:
 
 
 def check_service(pair: tuple[str, str]) -> str:
-    """An address and the service there: two or three capitals, as they stand in a chain."""
+    """An address or a host name, and the service there: two or three capitals, as in a chain."""
     address, service = pair
-    try:
-        ipaddress.ip_address(address)
-    except ValueError as error:
-        return str(error)
+    if not is_address(address) and not _HOST_NAME.fullmatch(address):
+        return f"{address!r} is neither an address nor a host name in lower case, as vc.example.org"
     if not re.fullmatch("[A-Z]{2,3}", service):
         return f"{service!r} is no service: two or three capitals"
     return ""
+
+
+def is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def split_listen(listen: str) -> tuple[str, int]:
@@ -82,6 +91,15 @@ def check_listen(listen: str) -> str:
     except ValueError as error:
         return str(error)
     return ""
+
+
+def check_loopback(listen: str) -> str:
+    """Secrets do not cross a network."""
+    problem = check_listen(listen)
+    if problem or not listen:
+        return problem
+    host, _ = split_listen(listen)
+    return "" if ipaddress.ip_address(host).is_loopback else f"{host} is no loopback address"
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +138,28 @@ class CaptureSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class KeySettings:
+    decrypt: bool = setting(
+        False,
+        "false: of TLS only names and services are seen; true reads what TLS was to keep private, "
+        "which the site's policy, its works council and the law must allow",
+    )
+    logs: tuple[str, ...] = setting(
+        (), "empty: none is guessed; NSS key log files, followed as they grow and rotate"
+    )
+    fifo: tuple[str, ...] = setting((), "empty: none; made if missing, for the group to write to")
+    unix: str = setting("", "empty: none; path of a datagram socket, for the group to send to")
+    udp: str = setting(
+        "", "empty: none; a loopback address and port, as HAProxy logs to", check=check_loopback
+    )
+    rsa_keys: tuple[str, ...] = setting(
+        (), "empty: only RSA key exchange, which TLS 1.3 has not, is opened by a private key"
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class LimitSettings:
-    """Names are those of sensor/core/bounds.h."""
+    """Names are those of sensor/core/bounds.h and tls_limits.h."""
 
     flows_max: int = setting(
         65536,
@@ -184,6 +222,30 @@ class LimitSettings:
         low=16,
         high=65536,
     )
+    tls_secrets_max: int = setting(
+        65536,
+        "sixteen thousand sessions of TLS 1.3 per worker in 6 MB; a replay makes room for its logs",
+        low=16,
+        high=1 << 30,
+    )
+    tls_tickets_max: int = setting(
+        16384, "clients resume within hours; 1.5 MB per worker", low=16, high=1 << 30
+    )
+    tls_held_bytes_max: int = setting(
+        4 * MIB,
+        "per flow, what a large answer takes: HAProxy logs its key after that; 0 never waits",
+        low=0,
+        high=GIB,
+    )
+    tls_held_total_bytes_max: int = setting(
+        64 * MIB, "of all flows, a quarter of memory_bytes_max", low=0, high=1 << 40
+    )
+    tls_held_timeout_ms: int = setting(
+        10_000,
+        "how late a key may be: a forwarder may flush every few seconds",
+        low=1,
+        high=600_000,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,7 +297,8 @@ class SiteSettings:
     )
     services: tuple[tuple[str, str], ...] = setting(
         (),
-        "empty: services are known by what they answer; else address = service, as VC, ESX, VCD",
+        "empty: services are known by what they answer; else address or host name = service, "
+        "as VC, ESX, VCD",
         check=check_service,
     )
 
@@ -276,6 +339,7 @@ class Settings:
 
     sensor: SensorSettings = SensorSettings()
     capture: CaptureSettings = CaptureSettings()
+    keys: KeySettings = KeySettings()
     limits: LimitSettings = LimitSettings()
     correlate: CorrelateSettings = CorrelateSettings()
     output: OutputSettings = OutputSettings()

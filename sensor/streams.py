@@ -1,7 +1,8 @@
-"""One decoder per flow's traffic: dispatches the core's events to decoders, what they say to the analysis.
+"""Dispatches the core's events to decoders, and what they say to the analysis.
 
-A DecodeError loses the message and is counted. Any other exception of a decoder is our bug: it is contained
-here, counted, and logged by type and place only, because its text could quote the traffic.
+A DecodeError loses the message and is counted. Any other exception of a decoder is our bug: it is
+contained here, counted, and logged by type and place only, because its text could quote the
+traffic.
 """
 
 import logging
@@ -10,10 +11,17 @@ from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from decoders import proxyproto
-from decoders.message import DecodeError, Message, Transaction, TransactionDecoder
+from decoders.message import (
+    DecodeError,
+    Message,
+    Transaction,
+    TransactionDecoder,
+    TransactionFlag,
+)
 from sensor import _core
 from sensor.flows import Flow
-from sensor.records import Record
+from sensor.records import Record, Tls
+from sensor.tls import TlsSeen, tls_of
 from sensor.workers import Event
 
 log = logging.getLogger(__name__)
@@ -22,8 +30,13 @@ log = logging.getLogger(__name__)
 class Meaning(Protocol):
     """What the streams feed; sensor/analysis.py."""
 
-    def message(self, flow: Flow, message: Message) -> list[Record]: ...
-    def gap(self, flow: Flow, direction: int, size_bytes: int, time_ns: int) -> list[Record]: ...
+    def message(
+        self, flow: Flow, message: Message, visibility: str = ..., tls: Tls | None = ...
+    ) -> list[Record]: ...
+    def tls(self, flow: Flow, seen: TlsSeen, time_ns: int) -> None: ...
+    def gap(
+        self, flow: Flow, direction: int, size_bytes: int, time_ns: int, tls: Tls | None = ...
+    ) -> list[Record]: ...
     def proxy_header(self, flow: Flow, client_ip: str, client_port: int, time_ns: int) -> None: ...
     def flow_end(self, flow: Flow, time_ns: int) -> list[Record]: ...
     def advance(self, watermark_ns: int) -> list[Record]: ...
@@ -63,6 +76,7 @@ class Streams:
         self._meaning = meaning
         self._contain = contain  # tests set it to False, so that a bug is seen
         self._time_ns = 0
+        self._tls: dict[Flow, Tls] = {}  # as last seen, until the flow ends
         self.messages: Counter[str] = Counter()  # by message type
         self.decode_errors: Counter[str] = Counter()  # by decoder
         self.contained_errors: Counter[str] = Counter()  # by decoder
@@ -76,13 +90,22 @@ class Streams:
                 records += self._transaction(event.flow, Transaction._make(event.value))
             case _core.GAP:
                 records += self._meaning.gap(
-                    event.flow, event.direction, event.value, event.time_ns
+                    event.flow,
+                    event.direction,
+                    event.value,
+                    event.time_ns,
+                    self._tls.get(event.flow),
                 )
+            case _core.TLS:
+                seen = TlsSeen._make(event.value)
+                self._tls[event.flow] = tls_of(seen)
+                self._meaning.tls(event.flow, seen, event.time_ns)
             case _core.PROXY_HEADER:
                 self._proxy_header(event)
             case _core.CHUNK | _core.DATAGRAM:
                 self.undecoded_bytes += len(event.value)
             case _core.FLOW_END:
+                self._tls.pop(event.flow, None)
                 records += self._meaning.flow_end(event.flow, event.time_ns)
         return records
 
@@ -102,9 +125,11 @@ class Streams:
             self.unclaimed += 1
             return []
         records: list[Record] = []
+        decrypted = transaction.flags & TransactionFlag.DECRYPTED
+        visibility, tls = "decrypted" if decrypted else "clear", self._tls.get(flow)
         for message in messages:
             self.messages[type(message).__name__] += 1
-            records += self._meaning.message(flow, message)
+            records += self._meaning.message(flow, message, visibility, tls)
         return records
 
     def _decode(self, decoder: TransactionDecoder, transaction: Transaction) -> list[Message]:

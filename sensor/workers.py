@@ -1,8 +1,8 @@
 """Threads that fill sources without the GIL, and one order for what they hand up.
 
-Invariant: events come out in order of (packet time, ordinal), whatever the number of workers; events of the same
-packet or time-out, which have no order of their own across flows, are sorted by flow uid. So a replay gives the
-same records with any number of workers.
+Invariant: events come out in order of (packet time, ordinal), whatever the number of workers;
+events of the same packet or time-out, which have no order of their own across flows, are sorted by
+flow uid. So a replay gives the same records with any number of workers.
 """
 
 import queue
@@ -15,7 +15,7 @@ from typing import Any
 from sensor import _core
 from sensor.flows import Flow
 
-# Batches a worker may be ahead of the consumer: enough to hide its pauses, small enough to bound memory.
+# Batches a worker may be ahead of the consumer: enough to hide its pauses, bounded in memory.
 QUEUE_BATCHES = 4
 
 # How long a fill waits on a quiet interface: the delay of a time-out, and of stopping.
@@ -152,9 +152,7 @@ def _resolve(worker: _Worker, reached: Key | None) -> Iterator[tuple[int, int, s
         if kind == _core.FLOW:
             worker.flows[number] = Flow._make(value)
             continue
-        if kind == _core.FLOW_END:
-            flow = worker.flows.pop(number)
-        else:
-            flow = worker.flows[number]
+        is_last = kind == _core.FLOW_END
+        flow = worker.flows.pop(number) if is_last else worker.flows[number]
         yield time_ns, ordinal, flow.uid, Event(kind, flow, direction, time_ns, value)
     del worker.events[:count]

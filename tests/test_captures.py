@@ -1,6 +1,6 @@
 """Golden captures: every record of a replay, whole, as a person once read it.
 
-    pytest tests/test_captures.py --update      rewrites records.ndjson; read the diff
+pytest tests/test_captures.py --update      rewrites records.ndjson; read the diff
 """
 
 import json

@@ -35,6 +35,7 @@ class Fact:
     end_ns: int
     path: str
     outcome: str = ""
+    operation_id: str = ""
 
 
 @dataclass(slots=True)
@@ -98,7 +99,7 @@ def _direct(truth: Body) -> Iterator[Fact]:
 def _fact(group: str, call: Body, operation: str, path: str, outcome: str = "") -> Fact:
     flow = (call["src"], call["dst"])
     times = int(call["t0"] * 1e9), int(call["t1"] * 1e9)
-    return Fact(group, flow, operation, *times, path, outcome)
+    return Fact(group, flow, operation, *times, path, outcome, call.get("opid") or "")
 
 
 def _changes(calls: list[Body]) -> Iterator[Body]:
@@ -144,8 +145,11 @@ def _by_flow(records: Iterable[Body]) -> dict[tuple[tuple[str, str], str], list[
 
 
 def _of(fact: Fact, found: list[Body]) -> Body | None:
-    """The record of that call: a flow has one request after the other, so times tell them apart."""
+    """The record of that call: a flow has one request after the other, so times tell them apart,
+    and where clocks differ by more than two calls are apart, operation ids do."""
     for record in found:
+        if not {fact.operation_id, record["op"].get("id", "")} - {""} <= {fact.operation_id}:
+            continue
         if record["ts"] >= fact.time_ns - CLOCK_NS and record["ts_end"] <= fact.end_ns + CLOCK_NS:
             found.remove(record)
             return record

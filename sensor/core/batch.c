@@ -155,6 +155,16 @@ void batch_gap(struct batch *batch, struct flow *flow, enum direction direction,
         event->value.gap_bytes = gap_bytes;
 }
 
+void batch_tls(struct batch *batch, struct flow *flow, const struct tls_info *info)
+{
+    describe(batch, flow);
+    struct event *event = NULL;
+    if (reserve(batch, sizeof *info + ALIGNMENT))
+        event = add_event(batch, EVENT_TLS, flow, TO_SERVER);
+    if (event)
+        event->value.at = store_aligned(batch, info, sizeof *info);
+}
+
 void batch_flow_end(struct batch *batch, struct flow *flow)
 {
     if (!flow->announced)

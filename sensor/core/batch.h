@@ -8,6 +8,7 @@
 #include <stddef.h>
 
 #include "flow.h"
+#include "tls.h"
 #include "transaction.h"
 
 enum event_kind {
@@ -18,6 +19,7 @@ enum event_kind {
     EVENT_DATAGRAM,
     EVENT_PROXY_HEADER,
     EVENT_FLOW_END,
+    EVENT_TLS,
 };
 
 /* Bytes in the arena; positions, not pointers, because the arena moves when it grows. */
@@ -60,7 +62,8 @@ struct event {
         struct extent bytes; /* CHUNK, DATAGRAM, PROXY_HEADER */
         uint64_t gap_bytes;
         struct flow_totals totals;
-        size_t at; /* FLOW: struct flow_description, TRANSACTION: struct event_transaction, in the arena */
+        size_t at; /* in the arena; FLOW: struct flow_description, TRANSACTION: struct event_transaction,
+                      TLS: struct tls_info */
     } value;
 };
 
@@ -82,6 +85,7 @@ void batch_bytes(struct batch *batch, enum event_kind kind, struct flow *flow,
                  enum direction direction, struct slice bytes);
 void batch_gap(struct batch *batch, struct flow *flow, enum direction direction,
                uint64_t gap_bytes);
+void batch_tls(struct batch *batch, struct flow *flow, const struct tls_info *info);
 void batch_flow_end(struct batch *batch, struct flow *flow);
 void batch_close(struct batch *batch);
 

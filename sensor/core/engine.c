@@ -2,10 +2,12 @@
 
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #include "decap.h"
 #include "flow.h"
+#include "intake.h"
 #include "interest_match.h"
 #include "protocol.h"
 
@@ -21,7 +23,12 @@ struct engine {
     struct flow_table *flows;
     struct operations *operations;
     struct changes *changes;
+    struct tls_secrets *secrets;
+    struct intake *intake;
     struct limits limits;
+    struct tls_limits tls_limits;
+    struct tls_counters tls_counters;
+    struct tls_shared tls;
     struct budget budget;
     struct counters counters;
     /* Packets that every worker sees are counted by the first; the others count here. */
@@ -31,9 +38,12 @@ struct engine {
     struct batch *batch; /* where events go: the caller's during engine_fill, else unread */
     struct batch *unread; /* events nobody is there to read: of flows that end in engine_close */
     uint64_t clock_ns;   /* the latest packet time seen: it never falls */
+    uint64_t ordinal;    /* of the last packet; events between two fills belong to it */
     uint32_t worker, workers;
     bool splits; /* keeps only the flows whose hash is its own */
     bool counts_packets;
+    bool decrypt;
+    size_t secrets_seen; /* of the source */
     bool ended;
     atomic_bool stopping; /* the one field that another thread may set */
 };
@@ -67,6 +77,12 @@ static void on_gap(void *context, struct flow *flow, enum direction direction, u
     (void)time_ns;
     struct engine *engine = context;
     batch_gap(engine->batch, flow, direction, bytes);
+}
+
+static void on_tls(void *context, struct flow *flow, const struct tls_info *info)
+{
+    struct engine *engine = context;
+    batch_tls(engine->batch, flow, info);
 }
 
 static struct protocol *protocol_of(struct engine *engine, struct flow *flow)
@@ -126,6 +142,16 @@ static bool open_parts(struct engine *engine)
     engine->unread = batch_open();
     engine->flows = flow_table_open(&engine->limits, &engine->budget, &engine->counters,
                                     &stream_sink, on_flow_ended, engine);
+    engine->intake = intake_open();
+    engine->secrets =
+        tls_secrets_open(&engine->tls_limits, &engine->budget, &engine->tls_counters);
+    engine->tls = (struct tls_shared){
+        .limits = &engine->tls_limits,
+        .budget = &engine->budget,
+        .counters = &engine->tls_counters,
+        .secrets = engine->secrets,
+        .sink = protocol_tls_sink,
+    };
     engine->shared = (struct protocol_shared){
         .limits = &engine->limits,
         .interest = engine->interest,
@@ -133,10 +159,11 @@ static bool open_parts(struct engine *engine)
         .counters = &engine->counters,
         .operations = engine->operations,
         .changes = engine->changes,
-        .sink = {engine, on_transaction, on_proxy_header, on_chunk, on_gap},
+        .tls = &engine->tls,
+        .sink = {engine, on_transaction, on_proxy_header, on_chunk, on_gap, on_tls},
     };
     return engine->decap && engine->duplicates && engine->operations && engine->changes &&
-           engine->unread && engine->flows;
+           engine->unread && engine->flows && engine->secrets && engine->intake;
 }
 
 struct engine *engine_open(struct source *source, const struct engine_options *options)
@@ -149,6 +176,10 @@ struct engine *engine_open(struct source *source, const struct engine_options *o
     engine->source = source;
     engine->limits = options->limits;
     engine->budget.limit_bytes = options->limits.memory_bytes_max;
+    engine->tls_limits = options->tls_limits;
+    engine->decrypt = options->decrypt;
+    if (!options->decrypt)
+        engine->tls_limits.tls_held_bytes_max = 0;
     engine->interest = options->interest;
     engine->worker = options->worker;
     engine->workers = options->workers;
@@ -201,6 +232,33 @@ static void advance(struct engine *engine, uint64_t time_ns)
     engine->clock_ns = time_ns;
     engine->batch->time_ns = time_ns;
     flow_table_advance(engine->flows, time_ns);
+    tls_wake(engine->secrets, time_ns);
+}
+
+static void take_line(void *context, enum tls_key_source source, const char *line, size_t bytes)
+{
+    struct engine *engine = context;
+    tls_secrets_line(engine->secrets, source, line, bytes);
+}
+
+/* "TLSK", pcapng section 4.7 */
+enum { SECRETS_TLS_KEY_LOG = 0x544c534b };
+
+/* Of a pcapng that cannot be read twice: secrets as they come by. */
+static bool take_stream_secrets(struct engine *engine)
+{
+    const struct source *source = engine->source;
+    uint32_t type;
+    size_t bytes;
+    const uint8_t *secret;
+    bool any = false;
+    while (engine->decrypt &&
+           (secret = source->ops->secret(source, engine->secrets_seen, &type, &bytes))) {
+        engine->secrets_seen++;
+        if (type == SECRETS_TLS_KEY_LOG)
+            any |= intake_add(engine->intake, TLS_KEY_DSB, (const char *)secret, bytes);
+    }
+    return any && intake_drain(engine->intake, take_line, engine);
 }
 
 static int64_t monotonic_ms(void)
@@ -213,6 +271,9 @@ static int64_t monotonic_ms(void)
 static enum fill_verdict finish(struct engine *engine, enum source_verdict verdict)
 {
     engine->ended = true;
+    engine->batch->ordinal = engine->ordinal + 1; /* past every watermark given out */
+    if (take_stream_secrets(engine))
+        tls_wake(engine->secrets, engine->clock_ns);
     flow_table_flush(engine->flows, engine->clock_ns);
     return verdict == SOURCE_ERROR ? FILL_ERROR : FILL_END;
 }
@@ -223,6 +284,9 @@ enum fill_verdict engine_fill(struct engine *engine, struct batch *batch, int ti
         return FILL_END;
     engine->batch = batch;
     batch->time_ns = engine->clock_ns;
+    batch->ordinal = engine->ordinal;
+    if (intake_drain(engine->intake, take_line, engine))
+        tls_wake(engine->secrets, engine->clock_ns);
     int64_t until_ms = monotonic_ms() + timeout_ms;
     for (uint32_t done = 0; done < FILL_PACKETS && !batch_full(batch); done++) {
         if (atomic_load_explicit(&engine->stopping, memory_order_relaxed))
@@ -235,16 +299,54 @@ enum fill_verdict engine_fill(struct engine *engine, struct batch *batch, int ti
         advance(engine, packet.time_ns);
         if (verdict == SOURCE_IDLE)
             return FILL_MORE;
-        batch->ordinal = packet.ordinal;
+        batch->ordinal = engine->ordinal = packet.ordinal;
         if (engine->counts_packets) {
             count(&engine->counters, COUNT_packets, 1);
             count(&engine->counters, COUNT_packet_bytes, packet.wire_bytes);
         }
         process(engine, &packet);
-        if (done % CLOCK_EVERY_PACKETS == CLOCK_EVERY_PACKETS - 1 && monotonic_ms() >= until_ms)
+        if (done % CLOCK_EVERY_PACKETS != CLOCK_EVERY_PACKETS - 1)
+            continue;
+        if (take_stream_secrets(engine))
+            tls_wake(engine->secrets, engine->clock_ns);
+        if (monotonic_ms() >= until_ms)
             return FILL_MORE;
     }
     return FILL_MORE;
+}
+
+bool engine_add_secrets(struct engine *engine, enum tls_key_source source, const char *lines,
+                        size_t bytes)
+{
+    return intake_add(engine->intake, source, lines, bytes);
+}
+
+bool engine_add_file_secrets(struct engine *engine, const char *path)
+{
+    char error[SOURCE_ERROR_BYTES];
+    struct stat status;
+    if (stat(path, &status) || !S_ISREG(status.st_mode))
+        return true;
+    struct source *file = pcapfile_open(path, 0, error);
+    if (!file)
+        return true;
+    struct packet packet;
+    while (pcapfile_holds_secrets(file) && file->ops->next(file, &packet, 0) == SOURCE_PACKET)
+        ;
+    bool added = true;
+    uint32_t type;
+    size_t bytes;
+    const uint8_t *secret;
+    for (size_t i = 0; added && (secret = file->ops->secret(file, i, &type, &bytes)); i++)
+        if (type == SECRETS_TLS_KEY_LOG)
+            added = intake_add(engine->intake, TLS_KEY_DSB, (const char *)secret, bytes);
+    file->ops->close(file);
+    return added;
+}
+
+enum tls_rsa_verdict engine_add_rsa_key(struct engine *engine, const char *pem, size_t bytes)
+{
+    return tls_secrets_rsa_key(engine->secrets, pem, bytes);
 }
 
 void engine_stop(struct engine *engine)
@@ -260,6 +362,11 @@ const char *engine_error(const struct engine *engine)
 const struct counters *engine_counters(const struct engine *engine)
 {
     return &engine->counters;
+}
+
+const struct tls_counters *engine_tls_counters(const struct engine *engine)
+{
+    return &engine->tls_counters;
 }
 
 const struct operations *engine_operations(const struct engine *engine)
@@ -284,6 +391,8 @@ void engine_close(struct engine *engine)
     engine->batch = engine->unread;
     flow_table_close(engine->flows);
     batch_close(engine->unread);
+    tls_secrets_close(engine->secrets);
+    intake_close(engine->intake);
     duplicates_close(engine->duplicates);
     decap_close(engine->decap);
     operations_close(engine->operations);

@@ -13,13 +13,16 @@
 #include "bounds.h"
 #include "operations.h"
 #include "source.h"
+#include "tls.h"
 
 struct engine;
 
 struct engine_options {
     struct limits limits;
+    struct tls_limits tls_limits;
     const struct interest *interest; /* borrowed; outlives the engine */
     uint32_t worker, workers;
+    bool decrypt; /* false: TLS is metadata, and nothing waits for a key */
     bool kernel_fanout; /* the kernel already split the packets between the workers */
 };
 
@@ -32,11 +35,21 @@ struct engine *engine_open(struct source *source, const struct engine_options *o
  * or FILL_ERROR every flow has been flushed into the batch. */
 enum fill_verdict engine_fill(struct engine *engine, struct batch *batch, int timeout_ms);
 
+/* Key log lines, for the next fill. From any thread, one at a time; false when too many wait. */
+bool engine_add_secrets(struct engine *engine, enum tls_key_source source, const char *lines,
+                        size_t bytes);
+/* Adds the decryption secrets blocks of this file, if it is a regular pcapng file; anything else has none. False
+ * when memory is short. */
+bool engine_add_file_secrets(struct engine *engine, const char *path);
+/* Before the first fill. */
+enum tls_rsa_verdict engine_add_rsa_key(struct engine *engine, const char *pem, size_t bytes);
+
 /* From any thread: the next fill flushes every flow and ends. */
 void engine_stop(struct engine *engine);
 
 const char *engine_error(const struct engine *engine);
 const struct counters *engine_counters(const struct engine *engine);
+const struct tls_counters *engine_tls_counters(const struct engine *engine);
 const struct operations *engine_operations(const struct engine *engine);
 const struct budget *engine_budget(const struct engine *engine);
 struct source *engine_source(const struct engine *engine);

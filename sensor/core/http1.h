@@ -86,7 +86,7 @@ struct http1 {
     bool tunnelled;
 };
 
-enum layer { LAYER_DETECT, LAYER_HTTP1, LAYER_OPAQUE };
+enum layer { LAYER_DETECT, LAYER_HTTP1, LAYER_OPAQUE, LAYER_TLS };
 enum inner { INNER_NONE, INNER_CONNECT, INNER_UPGRADE };
 
 struct protocol {
@@ -99,7 +99,11 @@ struct protocol {
     uint8_t first;            /* LAYER_DETECT: the direction that spoke first */
     bool no_proxy_header;     /* it has come, or can come no more */
     bool port_wanted;
-    bool settled; /* opaque for certain: HTTP is not looked for */
+    bool settled;   /* opaque for certain: HTTP is not looked for */
+    bool decrypted; /* the inner of another: its bytes came out of TLS */
+    struct tls *tls;        /* LAYER_TLS; owned */
+    struct protocol *plain; /* what the TLS carries, once something was decrypted; owned */
+    uint32_t tls_session;   /* as struct tls_info counts them */
 };
 
 /* Bytes taken; less than given when protocol->inner or a side's replay asks for attention. */

@@ -326,6 +326,8 @@ static void hand_up(struct protocol *protocol, const struct pending *pending, un
         transaction.flags |= TRANSACTION_RESPONSE_CUT;
     if (protocol->http1.tunnelled)
         transaction.flags |= TRANSACTION_TUNNELLED;
+    if (protocol->decrypted)
+        transaction.flags |= TRANSACTION_DECRYPTED;
     count(protocol->shared->counters, COUNT_http_transactions_handed_up, 1);
     const struct protocol_sink *sink = &protocol->shared->sink;
     sink->transaction(sink->context, protocol->flow, &transaction);

@@ -1,11 +1,15 @@
 #include "module.h"
 
-#include "counters.h"
 #include "bounds.h"
+#include "counters.h"
+#include "tls_counters.h"
+#include "tls_limits.h"
 
 #define HOPTAP_TEXT(name) #name,
-static const char *const counter_texts[] = {HOPTAP_COUNTERS(HOPTAP_TEXT)};
-static const char *const limit_texts[] = {HOPTAP_LIMITS(HOPTAP_TEXT)};
+static const char *const counter_texts[] = {HOPTAP_COUNTERS(HOPTAP_TEXT)
+                                                HOPTAP_TLS_COUNTERS(HOPTAP_TEXT)};
+static const char *const limit_texts[] = {HOPTAP_LIMITS(HOPTAP_TEXT)
+                                              HOPTAP_TLS_LIMITS(HOPTAP_TEXT)};
 #undef HOPTAP_TEXT
 
 PyObject *tuple_of(PyObject **items, Py_ssize_t count)
@@ -57,6 +61,7 @@ static int add_constants(PyObject *module)
         {"DATAGRAM", EVENT_DATAGRAM},
         {"PROXY_HEADER", EVENT_PROXY_HEADER},
         {"FLOW_END", EVENT_FLOW_END},
+        {"TLS", EVENT_TLS},
         {"TO_SERVER", TO_SERVER},
         {"TO_CLIENT", TO_CLIENT},
     };

@@ -6,6 +6,7 @@
 #ifndef HOPTAP_MODULE_H
 #define HOPTAP_MODULE_H
 
+#define PY_SSIZE_T_CLEAN /* for "y#" */
 #include <Python.h>
 #include <structmember.h>
 

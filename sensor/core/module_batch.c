@@ -1,7 +1,9 @@
 #include "module.h"
 
 #include <arpa/inet.h>
+#include <inttypes.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 
 struct iterator_object {
@@ -78,6 +80,23 @@ static PyObject *transaction_value(const struct batch *batch, size_t at)
     return tuple_of(items, sizeof items / sizeof *items);
 }
 
+static PyObject *tls_value(const struct batch *batch, size_t at)
+{
+    struct tls_info info;
+    memcpy(&info, batch->arena + at, sizeof info);
+    char random_hash[17];
+    snprintf(random_hash, sizeof random_hash, "%016" PRIx64, info.random_hash);
+    return Py_BuildValue("IiisiiiNN"
+                         "ssssssssssssss",
+                         info.session, info.version, info.cipher,
+                         info.cipher_name ? info.cipher_name : "", info.visibility, info.trouble,
+                         info.key_source, PyBool_FromLong(info.resumed),
+                         PyBool_FromLong(info.early_data), info.sni, info.alpn, info.alpn_offered,
+                         info.ja3, info.ja3s, info.ja4, info.ja4s, info.subject, info.issuer,
+                         info.fingerprint, info.client_subject, info.client_issuer,
+                         info.client_fingerprint, random_hash);
+}
+
 static PyObject *value_of(const struct batch *batch, const struct event *event)
 {
     const struct flow_totals *totals = &event->value.totals;
@@ -92,6 +111,8 @@ static PyObject *value_of(const struct batch *batch, const struct event *event)
         return bytes_at(batch, event->value.bytes);
     case EVENT_GAP:
         return PyLong_FromUnsignedLongLong(event->value.gap_bytes);
+    case EVENT_TLS:
+        return tls_value(batch, event->value.at);
     case EVENT_FLOW_END:
         return Py_BuildValue("KKKK", totals->packets[TO_SERVER], totals->packets[TO_CLIENT],
                              totals->bytes[TO_SERVER], totals->bytes[TO_CLIENT]);

@@ -16,7 +16,8 @@ struct source_object {
     size_t input_count;
     int filling;
     int64_t published_ms;
-    struct counters counters; /* published copies, as all below */
+    struct tls_counters tls_counters; /* published copies, as all below */
+    struct counters counters;
     struct source_stats *stats; /* owned */
     size_t memory_bytes, memory_bytes_limit;
     struct operation_row *operations; /* owned */
@@ -32,29 +33,29 @@ struct source_arguments {
     PyObject *interest, *limits, *files, *interfaces, *ports;
     unsigned worker, workers, ring_bytes;
     unsigned short fanout_group;
-    int promiscuous;
+    int promiscuous, decrypt;
 };
 
-static bool limits_of(PyObject *mapping, struct limits *limits)
+static bool read_limit(PyObject *mapping, const char *name, uint64_t *limit)
 {
-#define HOPTAP_LIMIT_READ(name)                                                                \
-    {#name, offsetof(struct limits, name)},
-    static const struct {
-        const char *name;
-        size_t offset;
-    } fields[] = {HOPTAP_LIMITS(HOPTAP_LIMIT_READ)};
+    PyObject *item = PyMapping_GetItemString(mapping, name);
+    if (!item)
+        return false;
+    *limit = PyLong_AsUnsignedLongLong(item);
+    Py_DECREF(item);
+    return !PyErr_Occurred();
+}
+
+static bool limits_of(PyObject *mapping, struct engine_options *options)
+{
+    bool read = true;
+#define HOPTAP_LIMIT_READ(name) read = read && read_limit(mapping, #name, &options->limits.name);
+    HOPTAP_LIMITS(HOPTAP_LIMIT_READ)
 #undef HOPTAP_LIMIT_READ
-    for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
-        PyObject *item = PyMapping_GetItemString(mapping, fields[i].name);
-        if (!item)
-            return false;
-        uint64_t value = PyLong_AsUnsignedLongLong(item);
-        Py_DECREF(item);
-        if (PyErr_Occurred())
-            return false;
-        memcpy((char *)limits + fields[i].offset, &value, sizeof value);
-    }
-    return true;
+#define HOPTAP_LIMIT_READ(name) read = read && read_limit(mapping, #name, &options->tls_limits.name);
+    HOPTAP_TLS_LIMITS(HOPTAP_LIMIT_READ)
+#undef HOPTAP_LIMIT_READ
+    return read;
 }
 
 static bool add_input(struct source_object *self, struct source *input, const char *error)
@@ -111,8 +112,7 @@ static bool open_interfaces(struct source_object *self, const struct source_argu
 }
 
 /* From the opened inputs; on failure closes them. */
-static bool open_engine(struct source_object *self, const struct source_arguments *arguments,
-                        const struct limits *limits)
+static bool open_engine(struct source_object *self, const struct engine_options *options)
 {
     char error[SOURCE_ERROR_BYTES] = "";
     struct source *merged = merge_open(self->inputs, self->input_count, error);
@@ -120,24 +120,43 @@ static bool open_engine(struct source_object *self, const struct source_argument
         PyErr_SetString(PyExc_OSError, error);
         return false;
     }
-    struct engine_options options = {
-        .limits = *limits,
-        .interest = ((struct interest_object *)arguments->interest)->interest,
-        .worker = arguments->worker,
-        .workers = arguments->workers,
-        .kernel_fanout = arguments->fanout_group != 0,
-    };
-    self->engine = engine_open(merged, &options);
+    self->engine = engine_open(merged, options);
     if (!self->engine)
         PyErr_NoMemory();
     return self->engine != NULL;
 }
 
+/* A pcapng may name a secret long after the packets it opens: all are read before the first packet.
+ * Standard input and pipes cannot be read twice; there the core waits for late secrets. */
+static bool add_file_secrets(struct source_object *self, PyObject *files)
+{
+    for (Py_ssize_t i = 0; i < PyTuple_Size(files); i++) {
+        const char *path = PyUnicode_AsUTF8AndSize(PyTuple_GetItem(files, i), NULL);
+        if (!path)
+            return false;
+        bool added;
+        Py_BEGIN_ALLOW_THREADS
+        added = engine_add_file_secrets(self->engine, path);
+        Py_END_ALLOW_THREADS
+        if (!added) {
+            PyErr_NoMemory();
+            return false;
+        }
+    }
+    return true;
+}
+
 static bool open_source(struct source_object *self, const struct source_arguments *arguments)
 {
-    struct limits limits;
+    struct engine_options options = {
+        .interest = ((struct interest_object *)arguments->interest)->interest,
+        .worker = arguments->worker,
+        .workers = arguments->workers,
+        .decrypt = arguments->decrypt != 0,
+        .kernel_fanout = arguments->fanout_group != 0,
+    };
     size_t count = (size_t)(PyTuple_Size(arguments->files) + PyTuple_Size(arguments->interfaces));
-    if (!limits_of(arguments->limits, &limits))
+    if (!limits_of(arguments->limits, &options))
         return false;
     if (!count || !arguments->workers || arguments->worker >= arguments->workers) {
         PyErr_SetString(PyExc_ValueError, "needs an input, and worker < workers");
@@ -145,13 +164,14 @@ static bool open_source(struct source_object *self, const struct source_argument
     }
     self->inputs = PyMem_Calloc(count, sizeof *self->inputs);
     self->stats = PyMem_Calloc(count, sizeof *self->stats);
-    self->operations = PyMem_Calloc(limits.operations_max, sizeof *self->operations);
+    self->operations = PyMem_Calloc(options.limits.operations_max, sizeof *self->operations);
     if (!self->inputs || !self->stats || !self->operations) {
         PyErr_NoMemory();
         return false;
     }
     if (open_files(self, arguments->files) && open_interfaces(self, arguments))
-        return open_engine(self, arguments, &limits);
+        return open_engine(self, &options) &&
+               (!arguments->decrypt || add_file_secrets(self, arguments->files));
     while (self->input_count) {
         struct source *input = self->inputs[--self->input_count];
         input->ops->close(input);
@@ -163,7 +183,7 @@ static PyObject *source_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
 {
     static char *names[] = {"interest", "limits",       "files",      "interfaces", "worker",
                             "workers",  "fanout_group", "ring_bytes", "ports",      "promiscuous",
-                            NULL};
+                            "decrypt",  NULL};
     struct module_state *state = PyType_GetModuleState(type);
     struct source_arguments arguments = {.workers = 1, .ring_bytes = 64 << 20, .promiscuous = 1};
     PyObject *none = PyTuple_New(0);
@@ -171,10 +191,11 @@ static PyObject *source_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
     PyObject *self = NULL;
     if (none &&
         PyArg_ParseTupleAndKeywords(
-            args, kwargs, "O!O|$O!O!IIHIO!p", names, state->interest_type, &arguments.interest,
+            args, kwargs, "O!O|$O!O!IIHIO!pp", names, state->interest_type, &arguments.interest,
             &arguments.limits, &PyTuple_Type, &arguments.files, &PyTuple_Type,
             &arguments.interfaces, &arguments.worker, &arguments.workers, &arguments.fanout_group,
-            &arguments.ring_bytes, &PyTuple_Type, &arguments.ports, &arguments.promiscuous))
+            &arguments.ring_bytes, &PyTuple_Type, &arguments.ports, &arguments.promiscuous,
+            &arguments.decrypt))
         self = new_object(type);
     if (self) {
         Py_INCREF(arguments.interest);
@@ -191,6 +212,7 @@ static void publish(struct source_object *self, bool final)
 {
     struct timespec now;
     self->counters = *engine_counters(self->engine);
+    self->tls_counters = *engine_tls_counters(self->engine);
     self->memory_bytes = engine_budget(self->engine)->used_bytes;
     self->memory_bytes_limit = engine_budget(self->engine)->limit_bytes;
     clock_gettime(CLOCK_MONOTONIC, &now);
@@ -259,20 +281,31 @@ static PyObject *source_fill(PyObject *object, PyObject *args)
 static const char *const counter_names[] = {
 #define HOPTAP_COUNTER_NAME(name) #name,
     HOPTAP_COUNTERS(HOPTAP_COUNTER_NAME)
+};
+static const char *const tls_counter_names[] = {
+    HOPTAP_TLS_COUNTERS(HOPTAP_COUNTER_NAME)
 #undef HOPTAP_COUNTER_NAME
 };
+
+static bool add_count(PyObject *all, const char *name, uint64_t count)
+{
+    PyObject *value = PyLong_FromUnsignedLongLong(count);
+    bool added = value && PyDict_SetItemString(all, name, value) == 0;
+    Py_XDECREF(value);
+    return added;
+}
 
 static PyObject *source_counters(PyObject *object, PyObject *unused)
 {
     (void)unused;
     const struct source_object *self = (struct source_object *)object;
     PyObject *all = PyDict_New();
-    for (int i = 0; all && i < COUNTERS; i++) {
-        PyObject *value = PyLong_FromUnsignedLongLong(self->counters.value[i]);
-        if (!value || PyDict_SetItemString(all, counter_names[i], value))
+    for (int i = 0; all && i < COUNTERS; i++)
+        if (!add_count(all, counter_names[i], self->counters.value[i]))
             Py_CLEAR(all);
-        Py_XDECREF(value);
-    }
+    for (int i = 0; all && i < TLS_COUNTERS; i++)
+        if (!add_count(all, tls_counter_names[i], self->tls_counters.value[i]))
+            Py_CLEAR(all);
     return all;
 }
 
@@ -352,6 +385,41 @@ static PyObject *source_secrets(PyObject *object, PyObject *unused)
     return all;
 }
 
+static PyObject *source_add_secrets(PyObject *object, PyObject *args)
+{
+    struct source_object *self = (struct source_object *)object;
+    Py_buffer lines;
+    int source;
+    if (!PyArg_ParseTuple(args, "y*i", &lines, &source))
+        return NULL;
+    bool added = self->engine && source > TLS_KEY_NONE && source < TLS_KEY_SOURCES &&
+                 engine_add_secrets(self->engine, (enum tls_key_source)source, lines.buf,
+                                    (size_t)lines.len);
+    PyBuffer_Release(&lines);
+    return PyBool_FromLong(added);
+}
+
+static PyObject *source_add_rsa_key(PyObject *object, PyObject *args)
+{
+    static const char *const lines[] = {
+        [TLS_RSA_NOT_A_KEY] = "not a private key in PEM without passphrase",
+        [TLS_RSA_NOT_RSA] = "not an RSA key",
+        [TLS_RSA_TOO_MANY] = "too many RSA keys",
+    };
+    struct source_object *self = (struct source_object *)object;
+    Py_buffer pem;
+    if (!PyArg_ParseTuple(args, "y*", &pem))
+        return NULL;
+    enum tls_rsa_verdict verdict = TLS_RSA_NOT_A_KEY;
+    if (self->engine && !self->filling)
+        verdict = engine_add_rsa_key(self->engine, pem.buf, (size_t)pem.len);
+    PyBuffer_Release(&pem);
+    if (verdict == TLS_RSA_TAKEN)
+        Py_RETURN_NONE;
+    PyErr_SetString(PyExc_ValueError, lines[verdict]);
+    return NULL;
+}
+
 static PyObject *source_stop(PyObject *object, PyObject *unused)
 {
     (void)unused;
@@ -392,6 +460,8 @@ static PyMethodDef source_methods[] = {
     {"operations", source_operations, METH_NOARGS, NULL},
     {"gauges", source_gauges, METH_NOARGS, NULL},
     {"secrets", source_secrets, METH_NOARGS, NULL},
+    {"add_secrets", source_add_secrets, METH_VARARGS, NULL},
+    {"add_rsa_key", source_add_rsa_key, METH_VARARGS, NULL},
     {"stop", source_stop, METH_NOARGS, NULL},
     {"close", source_close, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},

@@ -208,6 +208,11 @@ static const struct source_ops classic_ops = {
     classic_next, capturefile_stats, no_secret, capturefile_descriptor, capturefile_close,
 };
 
+bool pcapfile_holds_secrets(const struct source *source)
+{
+    return source->ops->secret != no_secret;
+}
+
 struct source *pcapfile_open(const char *path, uint16_t index, char error[SOURCE_ERROR_BYTES])
 {
     struct capturefile *file = calloc(1, sizeof *file);

@@ -6,6 +6,7 @@
 #include "flow.h"
 #include "http1.h"
 #include "interest_match.h"
+#include "protocol_tls.h"
 
 /* https://www.haproxy.org/download/2.8/doc/proxy-protocol.txt sections 2.1 and 2.2 */
 enum { PROXY_V1_BYTES_MAX = 107, PROXY_V2_SIGNATURE_BYTES = 12, PROXY_V2_FIXED_BYTES = 16 };
@@ -58,6 +59,29 @@ static enum start_verdict proxy_start(const uint8_t *data, uint32_t bytes, uint3
     return bytes < *length ? START_MORE : START_YES;
 }
 
+static void hand_up(struct protocol *protocol, enum direction direction, const uint8_t *data,
+                    uint32_t bytes, uint64_t time_ns)
+{
+    const struct protocol_shared *shared = protocol->shared;
+    uint64_t room = shared->limits->stream_chunk_bytes_max - protocol->handed_bytes[direction];
+    uint32_t handed = bytes < room ? bytes : (uint32_t)room;
+    count(shared->counters, COUNT_stream_chunk_bytes, handed);
+    count(shared->counters, COUNT_stream_skipped_bytes, bytes - handed);
+    protocol->handed_bytes[direction] += handed;
+    struct slice chunk = {data, handed};
+    if (handed)
+        shared->sink.chunk(shared->sink.context, protocol->flow, direction, chunk, time_ns);
+}
+
+void protocol_opaque(struct protocol *protocol, enum direction direction, const uint8_t *data,
+                     uint32_t bytes, uint64_t time_ns)
+{
+    if (protocol->port_wanted)
+        hand_up(protocol, direction, data, bytes, time_ns);
+    else
+        count(protocol->shared->counters, COUNT_stream_skipped_bytes, bytes);
+}
+
 /* What has been held is fed again, now that it is known what to. */
 static void decide(struct protocol *protocol, enum layer layer)
 {
@@ -93,17 +117,23 @@ static uint32_t line_ends(const uint8_t *data, uint32_t bytes)
 }
 
 static enum start_verdict detect_server(struct protocol *protocol, const uint8_t *data,
-                                        uint32_t bytes, uint32_t *proxy_bytes)
+                                        uint32_t bytes, uint32_t *proxy_bytes,
+                                        enum layer *layer)
 {
     if (!protocol->no_proxy_header) {
         enum start_verdict verdict = proxy_start(data, bytes, proxy_bytes);
         if (verdict != START_NO)
             return verdict;
     }
+    *proxy_bytes = 0;
+    enum tls_sniff sniff = tls_sniff(data, bytes);
+    if (sniff == TLS_SNIFF_HELLO || sniff == TLS_SNIFF_MORE) {
+        *layer = LAYER_TLS;
+        return sniff == TLS_SNIFF_HELLO ? START_YES : START_MORE;
+    }
     uint32_t at = line_ends(data, bytes);
     if (at == bytes)
         return bytes < START_BYTES_MAX ? START_MORE : START_NO;
-    *proxy_bytes = 0;
     return http1_start(TO_SERVER, data + at, bytes - at);
 }
 
@@ -121,32 +151,21 @@ static uint32_t detect(struct protocol *protocol, enum direction direction, cons
         side->start_ns = time_ns;
     const uint8_t *at = http1_joined(protocol, direction, data, &have);
     enum start_verdict verdict = START_NO;
+    enum layer layer = LAYER_HTTP1;
     if (at && direction == TO_SERVER)
-        verdict = detect_server(protocol, at, have, &proxy_bytes);
+        verdict = detect_server(protocol, at, have, &proxy_bytes, &layer);
     else if (at)
         verdict = http1_start(TO_CLIENT, at, have);
     if (verdict == START_YES && proxy_bytes)
         return take_proxy_header(protocol, data, bytes, proxy_bytes, time_ns);
     if (verdict == START_MORE && http1_hold(protocol, direction, data, bytes, time_ns))
         return bytes;
-    decide(protocol, verdict == START_YES ? LAYER_HTTP1 : LAYER_OPAQUE);
+    if (verdict == START_YES && layer == LAYER_TLS && !protocol_tls_open(protocol))
+        verdict = START_NO;
+    decide(protocol, verdict == START_YES ? layer : LAYER_OPAQUE);
     if (held && at)
         http1_replay(protocol, direction, bytes);
     return 0;
-}
-
-static void hand_up(struct protocol *protocol, enum direction direction, const uint8_t *data,
-                    uint32_t bytes, uint64_t time_ns)
-{
-    const struct protocol_shared *shared = protocol->shared;
-    uint64_t room = shared->limits->stream_chunk_bytes_max - protocol->handed_bytes[direction];
-    uint32_t handed = bytes < room ? bytes : (uint32_t)room;
-    count(shared->counters, COUNT_stream_chunk_bytes, handed);
-    count(shared->counters, COUNT_stream_skipped_bytes, bytes - handed);
-    protocol->handed_bytes[direction] += handed;
-    struct slice chunk = {data, handed};
-    if (handed)
-        shared->sink.chunk(shared->sink.context, protocol->flow, direction, chunk, time_ns);
 }
 
 /* Of a stream nobody asked for, the beginning may have been missed: HTTP is still looked for. */
@@ -154,12 +173,14 @@ static uint32_t opaque(struct protocol *protocol, enum direction direction, cons
                        uint32_t bytes, uint64_t time_ns)
 {
     struct http1 *http1 = &protocol->http1;
-    if (protocol->port_wanted) {
-        hand_up(protocol, direction, data, bytes, time_ns);
-        return bytes;
+    /* After a banner, or a dialogue in clear: vmware-authd on TCP 902. */
+    if (direction == TO_SERVER && !protocol->decrypted &&
+        tls_sniff(data, bytes) == TLS_SNIFF_HELLO && protocol_tls_open(protocol)) {
+        protocol->layer = LAYER_TLS;
+        return 0;
     }
-    if (protocol->settled) {
-        count(protocol->shared->counters, COUNT_stream_skipped_bytes, bytes);
+    if (protocol->port_wanted || protocol->settled) {
+        protocol_opaque(protocol, direction, data, bytes, time_ns);
         return bytes;
     }
     if (http1_seek(protocol, direction, data, bytes, time_ns) != START_YES)
@@ -237,6 +258,10 @@ static void feed(struct protocol *protocol, enum direction direction, const uint
         case LAYER_OPAQUE:
             at += opaque(protocol, direction, data + at, bytes - at, time_ns);
             break;
+        case LAYER_TLS:
+            tls_data(protocol->tls, direction, data + at, bytes - at, time_ns);
+            at = bytes;
+            break;
         }
         settle(protocol, time_ns);
     }
@@ -277,6 +302,8 @@ void protocol_gap(struct protocol *protocol, enum direction direction, uint64_t 
         detect_no_further(protocol, time_ns);
     if (protocol->layer == LAYER_HTTP1)
         http1_gap(protocol, direction, bytes, time_ns);
+    else if (protocol->layer == LAYER_TLS)
+        tls_gap(protocol->tls, direction, bytes, time_ns);
     else
         gap_in_opaque(protocol, direction, bytes, time_ns);
     settle(protocol, time_ns);
@@ -291,6 +318,8 @@ void protocol_end(struct protocol *protocol, enum direction direction, uint64_t 
         detect_no_further(protocol, time_ns);
     if (protocol->layer == LAYER_HTTP1)
         http1_end(protocol, direction, time_ns);
+    else if (protocol->layer == LAYER_TLS)
+        tls_end(protocol->tls, direction, time_ns);
     side->ended = true;
 }
 
@@ -306,6 +335,7 @@ void protocol_close(struct protocol *protocol, uint64_t time_ns)
     struct budget *budget = protocol->shared->budget;
     protocol_end(protocol, TO_SERVER, time_ns);
     protocol_end(protocol, TO_CLIENT, time_ns);
+    protocol_tls_close(protocol, time_ns);
     http1_close(protocol, time_ns);
     kept_free(&protocol->http1.side[TO_SERVER].held, budget);
     kept_free(&protocol->http1.side[TO_CLIENT].held, budget);

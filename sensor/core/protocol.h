@@ -8,6 +8,7 @@
 #include "interest.h"
 #include "bounds.h"
 #include "operations.h"
+#include "tls.h"
 #include "transaction.h"
 
 struct protocol_shared {
@@ -18,9 +19,13 @@ struct protocol_shared {
     struct operations *operations;
     struct changes *changes; /* memory of WANT_CHANGED_ONLY; operations.h */
     struct protocol_sink sink;
+    const struct tls_shared *tls; /* its sink is protocol_tls_sink; NULL: TLS stays opaque */
 };
 
 struct protocol;
+
+/* What a worker's struct tls_shared must have as its sink. */
+extern const struct tls_sink protocol_tls_sink;
 
 /* NULL when memory is short. `flow` is passed back to the sink; its ports say whether chunks are wanted. */
 struct protocol *protocol_open(const struct protocol_shared *shared, struct flow *flow);

@@ -50,6 +50,9 @@ struct source {
  * read yet: what it holds turns out at the first next(), which may be SOURCE_IDLE as well. */
 struct source *pcapfile_open(const char *path, uint16_t index, char error[SOURCE_ERROR_BYTES]);
 
+/* Whether a file that pcapfile_open opened is a pcapng, which may hold secrets. */
+bool pcapfile_holds_secrets(const struct source *source);
+
 struct afpacket_options {
     const char *interface;
     uint16_t index;

@@ -5,6 +5,7 @@
 #include "packet.h"
 
 struct flow;
+struct tls_info;
 
 struct slice {
     const uint8_t *data;
@@ -21,6 +22,7 @@ enum transaction_flag {
     TRANSACTION_NO_RESPONSE = 32,   /* the flow ended, or the capture lost it */
     TRANSACTION_INTERIM = 64,       /* a 1xx response came before the final one */
     TRANSACTION_TUNNELLED = 128,    /* inside a CONNECT tunnel of the same flow */
+    TRANSACTION_DECRYPTED = 256,    /* came out of TLS */
 };
 
 struct transaction {
@@ -46,9 +48,11 @@ struct protocol_sink {
     /* Non-HTTP stream bytes, bytes after an upgrade: only of ports asked for. */
     void (*chunk)(void *context, struct flow *flow, enum direction direction, struct slice chunk,
                   uint64_t time_ns);
-    /* In those streams. Gaps in HTTP are the engine's to report. */
+    /* In those streams, and in decrypted ones. Gaps in clear HTTP are the engine's to report. */
     void (*gap)(void *context, struct flow *flow, enum direction direction, uint64_t bytes,
                 uint64_t time_ns);
+    /* Something of the flow's TLS is new; before the transactions it describes. */
+    void (*tls)(void *context, struct flow *flow, const struct tls_info *info);
 };
 
 #endif

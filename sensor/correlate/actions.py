@@ -16,6 +16,7 @@ from decoders.message import Call, Outcome, Target
 from sensor.correlate.inventory import object_id
 from sensor.correlate.verbs import Verb
 from sensor.flows import Flow
+from sensor.records import Tls
 
 # Most actions kept under one key: a client may send one operation id for its whole life.
 NAMESAKES_MAX = 32
@@ -112,6 +113,7 @@ class Action:
     said: tuple[object, ...] = ()  # what the last record about it said
     amendments: int = 0
     conflict_said: bool = False
+    tls: Tls | None = None  # of the flow that it was seen on
 
 
 class Actions:

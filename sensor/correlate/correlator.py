@@ -14,6 +14,7 @@ from typing import NamedTuple, TypeVar
 from decoders.message import TaskChanged
 from sensor.correlate import chains
 from sensor.correlate.actions import Action, Actions, Cause, Fact, Pairs
+from sensor.correlate.habits import Habits
 from sensor.correlate.inventory import Inventory, object_id
 from sensor.correlate.judge import Judge, begun_before
 from sensor.correlate.keys import is_background, parent_ids
@@ -57,7 +58,8 @@ class Correlator:
         self._inventory = inventory
         self._own_pairs = own_pairs
         self.actions = Actions(limits.actions_max, limits.horizon_ns, limits.task_horizon_ns)
-        self._judge = Judge(self.actions, inventory, services)
+        self._habits = Habits()
+        self._judge = Judge(self.actions, inventory, services, self._habits)
         self._due: list[tuple[int, int]] = []  # heap of (deadline, action)
         self._orphans: OrderedDict[str, list[int]] = OrderedDict()  # by ids their parent may have
         self._lower_tasks: OrderedDict[tuple[str, str], int] = OrderedDict()  # (cloud, task)
@@ -223,9 +225,17 @@ class Correlator:
                 return
         else:
             self.pending -= 1
+            self._note_habit(action)
         action.emitted = True
         action.said = _gist(action)
         self._said.append(Said(action, reason))
+
+    def _note_habit(self, action: Action) -> None:
+        """Did the id of a service's call lead to a parent?"""
+        if action.asks and action.verdict is not None and not action.hard:
+            cause = action.verdict.cause
+            if cause is not Cause.NONE:
+                self._habits.note(action.client, cause is Cause.EXPLICIT)
 
     def _again(self, action: Action) -> None:
         """A key came late."""

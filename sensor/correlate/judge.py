@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from decoders.message import Outcome
 from sensor.correlate.actions import Action, Actions, Cause, Fact, Link, Verdict
+from sensor.correlate.habits import Habits
 from sensor.correlate.inventory import Inventory
 from sensor.correlate.keys import is_background, parent_ids
 from sensor.correlate.relations import Relation, View
@@ -31,8 +32,10 @@ BY_TIME_MOST = 0.6
 
 # Weight of "its cause was not seen" against candidates without a key.
 UNSEEN_WEIGHT = 0.05
-# Against a candidate that has an operation id, when the child has another.
+# Against a candidate that has an operation id, when the child has another; and against one with any
+# id, when the child's client is known to pass ids on.
 OTHER_ID_WEIGHT = 0.1
+NOT_PASSED_WEIGHT = 0.01
 LINKS_MAX = 16
 
 SECOND = 10**9
@@ -57,10 +60,13 @@ class Scored(NamedTuple):
 
 
 class Judge:
-    def __init__(self, actions: Actions, inventory: Inventory, services: Services) -> None:
+    def __init__(
+        self, actions: Actions, inventory: Inventory, services: Services, habits: Habits
+    ) -> None:
         self.actions = actions
         self.inventory = inventory
         self.services = services
+        self.habits = habits
 
     def verdict(self, child: Action, now_ns: int, final: bool) -> Verdict:
         """The parent, as far as known now. `final`: nothing more is waited for."""
@@ -74,6 +80,7 @@ class _Case:
         self._actions = judge.actions
         self._inventory = judge.inventory
         self._services = judge.services
+        self._habits = judge.habits
         self._child = child
         self._is_service = judge.services.is_service(child.client)
         self._known_view: View | None = None
@@ -169,7 +176,7 @@ class _Case:
         left, rivals = _narrowed(keyed)
         best = left[0]
         facts = [Fact("operation_id", key, "asserted"), *_facts_of(best)]
-        contrary = best.relation.is_contrary
+        contrary = best.relation.is_contrary and not self._is_request_id(key)
         if contrary:
             facts.append(Fact("key_conflict", key, "asserted"))
         weight = self._key_weight(best, key)
@@ -191,13 +198,20 @@ class _Case:
         if not self._is_service:
             return BY_ID_FROM_ELSEWHERE
         if best.relation.is_contrary:
-            return BY_ID_AGAINST_TARGET
+            return BY_ID if self._is_request_id(key) else BY_ID_AGAINST_TARGET
         if best.relation.is_definite:
             return BY_ID_AND_TARGET
         if is_request_id:
             return BY_REQUEST_ID
         is_there = best.parent.server == self._child.client
         return BY_ID if is_there else BY_ID_FROM_ELSEWHERE
+
+    def _is_request_id(self, key: str) -> bool:
+        """Did a service make this id for one request? Then all that has it comes from there.
+
+        It may lead to a sibling of the parent, when the parent itself was not seen.
+        """
+        return any(each.call.request_id == key for each in self._actions.with_id(key))
 
     def _without_key(self) -> Verdict:
         """Same object and possible verb while the parent was at work; else time alone."""
@@ -208,6 +222,8 @@ class _Case:
         if not found or found[0].relation.is_contrary:
             return Verdict(Cause.UNSEEN, sure=True)
         weights = [each.weight * self._likeliness(each.parent) for each in found]
+        if sum(weights) < UNSEEN_WEIGHT:
+            return Verdict(Cause.UNSEEN, sure=True)
         total = sum(weights) + UNSEEN_WEIGHT
         most = _most(found[0].relation)
         links = sorted(
@@ -235,8 +251,11 @@ class _Case:
     def _likeliness(self, parent: Action) -> float:
         """Sooner is likelier; and a parent with an id would have passed it on."""
         recency = 1.0 / (1.0 + (self._child.call.time_ns - parent.call.time_ns) / SECOND)
-        has_other_id = parent.call.operation_id and self._child.call.operation_id
-        return recency * (OTHER_ID_WEIGHT if has_other_id else 1.0)
+        if not self._child.asks or not parent.ids:
+            return recency
+        if self._habits.passes_ids(self._child.client):
+            return recency * NOT_PASSED_WEIGHT
+        return recency * (OTHER_ID_WEIGHT if parent.call.operation_id else 1.0)
 
 
 def begun_before(parent: Action, child: Action) -> bool:

@@ -11,6 +11,7 @@ from sensor.correlate.verbs import Verb
 
 VM_TYPES = frozenset({"VirtualMachine", "Vm"})
 HOLDER_TYPES = frozenset({"VirtualApp", "VApp"})
+WORKLOAD_TYPES = VM_TYPES | HOLDER_TYPES
 
 
 class Rank(IntEnum):
@@ -133,18 +134,19 @@ class View:
 
 def objects_of(target: Target, related: tuple[Target, ...]) -> tuple[str, ...]:
     """Ids of what a call acts on: its VMs and vApps, or its target when it names none."""
-    found = [each.id for each in (target, *related) if each.id and is_workload(each)]
-    return tuple(dict.fromkeys(object_id(each) for each in found or [target.id] if each))
+    found = [each.id for each in (target, *related) if each.id and each.type in WORKLOAD_TYPES]
+    if len(found) > 1:
+        return tuple(dict.fromkeys(map(object_id, found)))
+    identity = found[0] if found else target.id
+    return (object_id(identity),) if identity else ()
 
 
 def names_of(target: Target, related: tuple[Target, ...]) -> tuple[str, ...]:
     """Names that a call gives: of new VMs and vApps, or of existing ones beside their id."""
-    named = (each.name for each in (target, *related) if each.name and is_workload(each))
-    return tuple(dict.fromkeys(named))
-
-
-def is_workload(target: Target) -> bool:
-    return target.type in VM_TYPES or target.type in HOLDER_TYPES
+    named = [
+        each.name for each in (target, *related) if each.name and each.type in WORKLOAD_TYPES
+    ]
+    return tuple(dict.fromkeys(named)) if len(named) > 1 else tuple(named)
 
 
 def vm_names(action: Action) -> list[str]:

@@ -1,6 +1,6 @@
 """Builds and runs each tests/core/test_*.c under AddressSanitizer and UndefinedBehaviorSanitizer.
 
-The first line of a program names the core sources it links: `/* links: stream.c flow.c */`. It
+The first line of a program names the core sources it links: `/* links: stream.c tls*.c */`. It
 ends with 0 when every check held, and with 77 when it could not run here, having printed why.
 """
 
@@ -17,14 +17,14 @@ PROGRAMS = sorted(TESTS.glob("test_*.c"))
 SKIPPED = 77
 SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 FLAGS = ["-std=c11", "-D_GNU_SOURCE", "-g", "-O1", "-Wall", "-Wextra", "-fno-omit-frame-pointer"]
-LIBRARIES = ["-lz", "-lzstd", "-lpthread"]
+LIBRARIES = ["-lz", "-lzstd", "-lssl", "-lcrypto", "-lpthread"]
 
 
 def linked_sources(program: Path) -> list[Path]:
     first_line = program.read_text().split("\n", 1)[0]
-    match = re.fullmatch(r"/\* links:((?: [a-z0-9_]+\.c)*) \*/", first_line)
+    match = re.fullmatch(r"/\* links:((?: [a-z0-9_*]+\.c)*) \*/", first_line)
     assert match, f"{program.name}: the first line must read /* links: a.c b.c */"
-    return [CORE / name for name in match[1].split()]
+    return [path for name in match[1].split() for path in sorted(CORE.glob(name))]
 
 
 def build(program: Path, compiler: str) -> Path:

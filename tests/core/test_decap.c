@@ -5,6 +5,7 @@
 #include "check.h"
 #include "decap.h"
 #include "decap_frames.h"
+#include "decap_tunnel_frames.h"
 
 static const struct limits limits = {.fragment_timeout_ms = 1000,
                                      .fragment_datagrams_max = 16,

@@ -72,6 +72,20 @@ def test_login(path: str) -> None:
     assert "B0b" not in repr(login)
 
 
+def test_a_login_whose_answer_was_cut_before_the_organisation() -> None:
+    done = rest(
+        "POST",
+        "/api/sessions",
+        head=basic("bob@acme:B0b!acme"),
+        response_head=LOGIN_HEAD,
+        response_body=f'<Session {NS}><User name="bob"/>'.encode(),
+        flags=TransactionFlag.RESPONSE_GAP,
+    )
+    login = only(decode(done))
+    assert isinstance(login, Login)
+    assert login.user == "bob@acme"
+
+
 def test_login_refused_keeps_the_claimed_user() -> None:
     done = rest("POST", "/api/sessions", head=basic("dave@globex:wrong"), status=401)
     login = only(decode(done))

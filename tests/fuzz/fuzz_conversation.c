@@ -84,7 +84,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
         .counters = &counters,
         .operations = operations_open(&fuzz_limits, &counters),
         .changes = changes_open(),
-        .sink = {&sum, on_transaction, on_slice, on_chunk, on_gap},
+        .sink =
+            {
+                .context = &sum,
+                .transaction = on_transaction,
+                .proxy_header = on_slice,
+                .chunk = on_chunk,
+                .gap = on_gap,
+            },
     };
     struct input input = {data, bytes};
     struct flow flow = {.port = {take_byte(&input) & 1 ? 902 : 80, 40000}, .protocol = PROTO_TCP};

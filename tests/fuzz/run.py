@@ -43,7 +43,7 @@ def build(target: Path, objects: list[str]) -> Path:
     binary = BUILD / target.stem.removeprefix("fuzz_") / "fuzz"
     binary.parent.mkdir(parents=True, exist_ok=True)
     command = ["clang", *FLAGS, f"-fsanitize=fuzzer,{SANITIZERS}", "-fno-sanitize-recover=all"]
-    command += [str(target), *objects, "-o", str(binary), "-lz", "-lzstd", "-lpthread"]
+    command += [str(target), *objects, "-o", str(binary), "-lz", "-lzstd", "-lcrypto", "-lpthread"]
     subprocess.run(command, check=True)
     return binary
 

@@ -16,10 +16,10 @@ CHUNK = 0
 
 
 def engine(packets: list[Packet]) -> list[bytes]:
-    """fuzz_engine.c: link type, then (time step, length, frame) of each packet."""
+    """fuzz_engine.c: link type, no keys, then (time step, length, frame) of each packet."""
     seeds = []
     for start in range(0, len(packets), PACKETS_PER_SEED):
-        parts = [b"\0"]
+        parts = [b"\0\0\0"]
         for packet in packets[start : start + PACKETS_PER_SEED]:
             parts.append(struct.pack("<BH", 1, len(packet.frame)) + packet.frame)
         seeds.append(b"".join(parts))

@@ -15,7 +15,7 @@ from decoders.message import (
     Outcome,
     ServerSeen,
 )
-from sensor.analysis import Analysis
+from sensor.analysis import UNNAMED_SESSIONS_MAX, Analysis
 from sensor.flows import Flow
 from sensor.records import FlowRef, SensorRef, as_dict
 from tests.sensor.talk import (
@@ -295,6 +295,13 @@ def test_what_a_proxy_passes_on_is_not_the_proxys() -> None:
     talk.finish()
     assert talk.path("Destroy_Task") == "VC:bob"
     assert talk.cause("Destroy_Task") == ("none", 1.0)
+
+
+def test_sessions_without_a_name_are_bounded() -> None:
+    talk = Talk()
+    for number in range(UNNAMED_SESSIONS_MAX + 3):
+        talk.call(BOB, VC, "Destroy_Task", vm("vm-1"), token=f"t{number}")
+    assert talk.analysis.gauges()["unnamed_sessions_shed"] == 3
 
 
 def test_gauges_are_numbers_of_every_table() -> None:

@@ -54,11 +54,14 @@ def test_help_names_every_command_and_exit_code() -> None:
         (("replay", "--workers", "x", "f"), "argument --workers: invalid int value: 'x'; "),
         (("replay", "--workers", "0", "f"), "--workers: 0 is below 1"),
         (("replay", "--workers", "2", "-"), "- can be read once only: use --workers 1"),
+        (("replay", "-", "-"), "- can be read once only: name it once"),
+        (("replay", "--out", "x", "--history", "./x", "f"), "--out and --history name the same"),
         (("replay", "--format", "table", "--out", "x", "f"), "--format table goes to standard"),
         (("run", "-i", "no/such"), "--interface: 'no/such' is no interface name"),
         (("run", "-i", "lo", "--duration", "-1"), "argument --duration: '-1' is no number of"),
         (("who", "x", "--since", "then"), "'then' is no time: write 2h, 14:00, 2026-11-21"),
         (("who", "x", "--limit", "0"), "--limit: must be at least 1"),
+        (("who", "x", "--limit", f"{1 << 64}"), "--limit: must be at least 1"),
     ],
 )
 def test_a_wrong_command_line_is_one_line(arguments: tuple[str, ...], line: str) -> None:
@@ -109,6 +112,16 @@ def test_records_before_a_truncation_are_all_written(tmp_path: Path) -> None:
     (line,) = done.stderr.splitlines()
     assert str(capture) in line
     assert 0 < len(read_records(cut)) <= len(read_records(whole))
+
+
+@pytest.mark.parametrize("option", ["--out", "--history"])
+def test_a_capture_is_not_overwritten_by_its_records(tmp_path: Path, option: str) -> None:
+    capture, other_name = tmp_path / "a.pcap.gz", tmp_path / "b"
+    capture.write_bytes(DEMO_CAPTURE.read_bytes())
+    other_name.symlink_to(capture)
+    line = error_of("replay", capture, option, other_name, exit_code=Exit.USAGE)
+    assert line == f"{capture} is to be read: writing there would destroy it"
+    assert capture.read_bytes() == DEMO_CAPTURE.read_bytes()
 
 
 def test_records_go_to_standard_output_and_news_to_standard_error() -> None:

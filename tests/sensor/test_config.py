@@ -101,7 +101,8 @@ def test_values_reach_their_settings() -> None:
         ),
         (
             "[sites.services]\nvc1 = 'VC'",
-            "hoptap.toml:1: sites.services: 'vc1' does not appear to be an IPv4 or IPv6 address",
+            "hoptap.toml:1: sites.services: 'vc1' is neither an address nor a host name "
+            "in lower case, as vc.example.org",
         ),
         (
             "limits.stream_buffer_bytes_max = 536870912",

@@ -14,9 +14,13 @@ from sensor.metrics import (
     CORE_GAUGE_HELP,
     CORE_HELP,
     INPUT_HELP,
+    KEY_HELP,
+    KEY_INPUTS,
     OTHER,
+    SEALED,
     Counted,
     Metrics,
+    core_metric,
 )
 from sensor.settings import Settings
 from tests.command import DEMO_CAPTURE
@@ -101,12 +105,35 @@ def test_what_never_happened_is_there_at_zero() -> None:
     metrics.exports.start("ndjson", 100, lambda: 0)
     found = scrape(metrics)
     for name in CORE_HELP:
-        assert found[f"hoptap_{name}_total", ()] == 0
+        assert found[core_metric(name), ()] == 0
+    for name in KEY_HELP:
+        assert {found[f"hoptap_keys_{name}_total", (each,)] for each in KEY_INPUTS} == {0}
+    for result in SEALED:
+        assert found["hoptap_tls_flows_sealed_total", (result,)] == 0
     for kind in ("login", "logout", "action", "chain", "alert", "gap"):
         assert found["hoptap_records_total", (kind,)] == 0
     for result in ("written", "shed", "lost"):
         assert found["hoptap_export_records_total", ("ndjson", result)] == 0
     assert found["hoptap_history_removed_total", ("age",)] == 0
+
+
+def test_what_the_core_measures_in_milliseconds_is_told_in_seconds() -> None:
+    class Waited(Hostile):
+        def counters(self) -> dict[str, int]:
+            return super().counters() | {"tls_key_wait_ms": 1500}
+
+    metrics = Metrics("1.2.3")
+    metrics.sources = (Waited(), Waited())
+    assert scrape(metrics)["hoptap_tls_key_wait_seconds_total", ()] == 3.0
+
+
+def test_key_logs_are_counted_by_input() -> None:
+    metrics = Metrics("1.2.3")
+    metrics.keys = lambda: {"udp": {"read_bytes": 5, "dropped_datagrams": 1}}
+    found = scrape(metrics)
+    assert found["hoptap_keys_read_bytes_total", ("udp",)] == 5
+    assert found["hoptap_keys_read_bytes_total", ("file",)] == 0
+    assert found["hoptap_keys_dropped_datagrams_total", ("udp",)] == 1
 
 
 def test_queues_are_read_at_each_scrape(driven: Metrics) -> None:

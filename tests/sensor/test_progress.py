@@ -3,6 +3,7 @@
 import gzip
 import io
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -43,6 +44,11 @@ def test_nothing_is_written_where_nobody_watches() -> None:
     progress.show(lambda: pytest.fail("nobody asked"), 5)
     progress.clear()
     assert out.getvalue() == ""
+
+
+def test_a_closed_standard_error_is_watched_by_nobody() -> None:
+    closed: Any = None  # what Python makes of standard error when it starts without one
+    Progress(1000, closed).show(lambda: pytest.fail("nobody asked"), 5)
 
 
 def test_the_line_says_share_rate_and_time_left() -> None:

@@ -5,8 +5,7 @@ import pytest
 from decoders.message import Call, Login, LoginMethod, OperationClass, Outcome, ServerSeen, Target
 from sensor.services import Services, Strength
 
-SPAN = {"time_ns": 1, "end_ns": 2}
-SERVER, CLIENT, PROXY = "10.0.0.1", "10.0.0.2", "10.0.0.3"
+SERVER, CLIENT, PROXY, HOST = "10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.4"
 
 
 def login(api: str, user: str, *, extension: bool = False) -> Login:
@@ -59,6 +58,10 @@ def test_what_is_said_outweighs_what_is_guessed_and_configuration_both() -> None
     assert services.of_server(SERVER, 443) == "VC"
     services.observe(ServerSeen(service="VC", time_ns=1, end_ns=2), CLIENT, 443, "10.0.0.9")
     assert services.of_client(CLIENT) == "VRA"
+
+
+def test_an_address_is_configured_however_it_is_written() -> None:
+    assert Services({"2001:DB8:0::1": "VCD"}).of_client("2001:db8::1") == "VCD"
 
 
 def test_two_services_at_one_address_are_told_apart_by_port() -> None:
@@ -135,3 +138,13 @@ def test_tables_are_bounded() -> None:
         services.vouch(f"10.4.0.{number}", "VCD", "bob")
     assert len(services) == 10
     assert services.shed > 300
+
+
+def test_who_is_asked_and_asks_hosts_is_a_vcenter() -> None:
+    services = Services()
+    services.observe(call("vim25", "group-d1"), SERVER, 443, CLIENT)
+    assert services.is_service(SERVER) and services.of_client(SERVER) == ""
+    services.observe(call("vim25", "ha-folder-vm"), HOST, 443, SERVER)
+    services.observe(call("vim25", "ha-folder-vm"), HOST, 443, CLIENT)
+    assert services.of_client(SERVER) == "VC"
+    assert not services.is_service(CLIENT)

@@ -54,9 +54,7 @@ def test_a_token_is_shared_by_connections_and_a_connection_by_tokens(talk: Talk)
 
 def test_a_refused_login_changes_nothing(talk: Talk) -> None:
     talk.login(BOB, VC, "bob", "cookie")
-    talk.login(
-        BOB, VC, "root", token="cookie", outcome=Outcome.FAILURE, fault="InvalidLogin"
-    )
+    talk.login(BOB, VC, "root", token="cookie", outcome=Outcome.FAILURE, fault="InvalidLogin")
     act(talk, BOB, "cookie", 1)
     talk.finish()
     assert who(talk, 1) == "bob"

@@ -17,9 +17,10 @@ from decoders.registry import transaction_decoders
 from sensor import _core
 from sensor.analysis import Analysis
 from sensor.flows import Flow
-from sensor.records import Record, as_dict
+from sensor.records import Record, Tls, as_dict
 from sensor.settings import Settings
 from sensor.streams import Streams, interest_of
+from sensor.tls import TlsSeen
 from sensor.workers import Watermark, Workers
 from tests.truth import Body, Fact, Verdicts, evaluate, facts
 
@@ -33,11 +34,19 @@ class Listener:
     def __init__(self) -> None:
         self.said: list[Said] = []
 
-    def message(self, flow: Flow, message: Message) -> list[Record]:
+    def message(
+        self, flow: Flow, message: Message, visibility: str = "clear", tls: Tls | None = None
+    ) -> list[Record]:
+        assert (visibility, tls) == ("clear", None)
         self.said.append((flow, message))
         return []
 
-    def gap(self, flow: Flow, direction: int, size_bytes: int, time_ns: int) -> list[Record]:
+    def tls(self, flow: Flow, seen: TlsSeen, time_ns: int) -> None:
+        raise AssertionError("the chain captures have no TLS")
+
+    def gap(
+        self, flow: Flow, direction: int, size_bytes: int, time_ns: int, tls: Tls | None = None
+    ) -> list[Record]:
         raise AssertionError(f"{flow}: {size_bytes} bytes are missing")
 
     def proxy_header(self, flow: Flow, client_ip: str, client_port: int, time_ns: int) -> None:

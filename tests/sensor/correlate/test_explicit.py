@@ -174,6 +174,28 @@ def test_an_id_against_what_is_acted_on_names_nobody_for_certain(talk: Talk) -> 
     assert talk.alerts() == ["key_conflict"]
 
 
+def test_a_request_id_leads_to_its_request_though_the_parent_was_missed(talk: Talk) -> None:
+    """One request deletes two VMs; vCenter's call for one of them was lost."""
+    talk.call(BOB, VCD, "DELETE vApp", vapp("app"), request_id="req-1")
+    talk.call(VCD, VC, "Destroy_Task", vm("vm-1", "one"), operation_id="req-1")
+    talk.call(VC, ESX1, "Destroy_Task", vm("22", "two"), operation_id="req-1-2f")
+    talk.finish()
+    assert talk.path("Destroy_Task", ESX1) == "VCD:bob@acme:VC:vCloudService:ESX:vpxuser"
+    assert talk.alerts() == []
+
+
+def test_where_ids_are_passed_on_an_unknown_one_has_an_unseen_cause(talk: Talk) -> None:
+    """The request of the last call was lost; that of somebody else fits in all but the id."""
+    for number in range(20):
+        talk.call(BOB, VCD, "powerOn", vapp("app"), request_id=f"req-{number}")
+        talk.call(VCD, VC, "PowerOnVM_Task", vm(f"vm-{number}"), operation_id=f"req-{number}")
+    talk.wait(10)
+    talk.call(ALICE, VCD, "powerOff", vapp("app"), request_id="req-seen", task="t")
+    talk.call(VCD, VC, "PowerOffVM_Task", vm("vm-1"), operation_id="req-lost")
+    talk.finish()
+    assert talk.path("PowerOffVM_Task") == "?:?:VC:vCloudService"
+
+
 def test_a_clouds_task_names_the_task_it_started(talk: Talk) -> None:
     """No id is passed on; both clouds' requests are under way; the task list tells them apart."""
     for client, app in ((BOB, "one"), (ALICE, "two")):

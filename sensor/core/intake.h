@@ -1,0 +1,22 @@
+/* Key log lines on their way from whoever reads them to the worker that uses them: the one place of the
+ * core where two threads meet. */
+#ifndef HOPTAP_INTAKE_H
+#define HOPTAP_INTAKE_H
+
+#include "tls.h"
+
+struct intake;
+
+struct intake *intake_open(void);
+/* From any thread. Copies; false when the lines that wait are too many, or memory is short. */
+bool intake_add(struct intake *intake, enum tls_key_source source, const char *lines,
+                size_t bytes);
+/* Calls `line` for each whole line, in order, then wipes them; true when there was one. */
+bool intake_drain(struct intake *intake,
+                  void (*line)(void *context, enum tls_key_source source, const char *line,
+                               size_t bytes),
+                  void *context);
+/* Wipes; accepts NULL. */
+void intake_close(struct intake *intake);
+
+#endif
