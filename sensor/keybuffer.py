@@ -1,7 +1,8 @@
 """Secrets between an input and the core: whole lines pass, the rest waits for its end.
 
-Invariant: no bytes object ever holds a secret. They lie in memory that is left out of core files and
-children, is locked where the kernel allows that, and is wiped as soon as the core has its copy.
+Invariant: no bytes object ever holds a secret. They lie in memory that is left out of core files
+and children, is locked where the kernel allows that, and is wiped as soon as the core has its
+copy.
 """
 
 import ctypes
@@ -9,7 +10,7 @@ import mmap
 from collections.abc import Callable
 from dataclasses import dataclass
 
-# A key log line is some 200 bytes, RFC 9850's longest below 1 KiB; a UDP datagram is at most 64 KiB.
+# A key log line is some 200 bytes, RFC 9850's longest below 1 KiB; a datagram at most 64 KiB.
 BUFFER_BYTES = 64 * 1024
 
 Take = Callable[[memoryview], bool]  # lines to the core, which copies them; False: no room now

@@ -63,7 +63,7 @@ class _File:
 
 
 class KeyLog:
-    """The file at `path`, also when that becomes another one. While it is not there it is awaited."""
+    """The file at `path`, also when that becomes another one. While it is not there, awaited."""
 
     kind = "file"
 

@@ -1,7 +1,7 @@
-"""Intake of TLS session secrets: from files, FIFOs, sockets and private keys to every worker's core.
+"""Intake of TLS session secrets: files, FIFOs, sockets and private keys to every worker's core.
 
-A secret is in memory only, as short as can be: no part of it is logged, recorded, counted by value or
-written. Whoever hands it over is not made to wait.
+A secret is in memory only, as short as can be: no part of it is logged, recorded, counted by value
+or written. Whoever hands it over is not made to wait.
 """
 
 import logging

@@ -1,7 +1,7 @@
 """TLS that stays sealed: for each such flow one record that two services talked, and about no more.
 
-Who asked for what is unknown, so no user is named and no action guessed: `VCD:?:VC:?`. A flow between
-addresses that are no services is counted only.
+Who asked for what is unknown, so no user is named and no action guessed: `VCD:?:VC:?`. A flow
+between addresses that are no services is counted only.
 """
 
 from collections import OrderedDict

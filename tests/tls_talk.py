@@ -1,8 +1,8 @@
 """Real TLS between two ends in memory, put on one or several TCP flows, with its key log.
 
-    talk = TlsTalk(directory, Conversation(client, 40000, server, 443))
-    talk.exchange(request("POST", "/sdk", body=b"..."), response(200))
-    write_pcap(path, talk.flows[0].packets()); talk.keys
+talk = TlsTalk(directory, Conversation(client, 40000, server, 443))
+talk.exchange(request("POST", "/sdk", body=b"..."), response(200))
+write_pcap(path, talk.flows[0].packets()); talk.keys
 """
 
 import ssl
@@ -35,8 +35,7 @@ class TlsTalk:
         self.keys = directory / "keys.log"
         self.private_key = directory / "server.pem"
         client, server = (
-            ssl.SSLContext(kind)
-            for kind in (ssl.PROTOCOL_TLS_CLIENT, ssl.PROTOCOL_TLS_SERVER)
+            ssl.SSLContext(kind) for kind in (ssl.PROTOCOL_TLS_CLIENT, ssl.PROTOCOL_TLS_SERVER)
         )
         for context in (client, server):
             context.minimum_version = context.maximum_version = version
@@ -53,9 +52,8 @@ class TlsTalk:
             self._to_server, server_out := ssl.MemoryBIO(), server_side=True
         )
         self._sent = (client_out, server_out)
-        while not (self._shakes(self._client) and self._shakes(self._server)):
-            self._carry()
-        self._carry()
+        while not all([self._shakes(self._client), self._shakes(self._server)]):
+            pass
 
     def exchange(self, asked: bytes, answered: bytes) -> None:
         """One request and its response."""

@@ -7,8 +7,10 @@
 
 enum {
     NS_PER_MS = 1000000,
-    /* What libcrypto keeps for the ciphers of a flow, about: taken from the budget with the flow. */
+    /* What libcrypto keeps for the ciphers of a flow, about: taken from the budget with the
+     * flow. */
     CIPHER_BYTES = 3072,
+    LATE_RECORDS_MAX = 8, /* that may fail before a late secret is taken for a wrong one */
 };
 
 static const struct slice nothing = {(const uint8_t *)"", 0};
@@ -73,7 +75,7 @@ static uint32_t take(struct tls *tls, enum direction direction, struct slice dat
         used += tls_feed(tls, direction, data.data + used, data.bytes - used, time_ns);
         if (tls->waiting)
             return used;
-        if (tls->parked.first && tls->handshake.early_decided && direction != tls->client) {
+        if (tls_must_unpark(tls, direction)) {
             unpark(tls);
             continue;
         }
@@ -83,30 +85,35 @@ static uint32_t take(struct tls *tls, enum direction direction, struct slice dat
     }
 }
 
-/* Goes on with the first of the list; false when a secret is missing. */
+/* Goes on with the first of the list; false when a secret is missing. It is off the list meanwhile,
+ * since what it holds may add to the list or clear it. */
 static bool replay(struct tls *tls, struct tls_held *list)
 {
-    struct tls_held_item *item = list->first;
+    struct tls_held_item *item = tls_held_take(list);
     enum direction direction = (enum direction)item->direction;
     if (item->kind == HELD_DATA) {
         struct slice rest = {item->data + item->used, item->bytes - item->used};
         item->used += take(tls, direction, rest, item->time_ns);
-        if (tls->waiting && item->used < item->bytes)
+        if (tls->waiting && item->used < item->bytes) {
+            tls_held_put_back(list, item);
             return false;
+        }
     } else if (item->kind == HELD_GAP) {
         tls_feed_gap(tls, direction, item->gap_bytes, item->time_ns);
     } else {
         tls_feed_end(tls, direction, item->time_ns);
     }
-    tls_held_pop(list, tls->secrets);
+    tls_held_free(item, tls->secrets);
     return !tls->waiting;
 }
 
-/* Taken off before it is replayed: a new handshake in it may park again. */
+/* A new handshake in what was parked may park again, and may even be of the other direction. */
 static void unpark(struct tls *tls)
 {
+    tls->unparking = true;
     while (tls->parked.first && tls->handshake.early_decided && replay(tls, &tls->parked))
         ;
+    tls->unparking = false;
 }
 
 static void drain(struct tls *tls)
@@ -169,7 +176,7 @@ static void recover(struct tls *tls, enum direction direction)
     side->uncertain = side->recovering = true;
     side->refused = false;
     side->broken = side->epoch == EPOCH_HANDSHAKE;
-    side->doubts = 64;
+    side->doubts = LATE_RECORDS_MAX;
     if (side->reading == READ_HELLO)
         side->reading = READ_SEEK;
     tls->late = true;

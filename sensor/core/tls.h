@@ -1,9 +1,11 @@
-/* TLS 1.0 to 1.3 as a third party sees it: what the handshake says in clear, and, where the secrets
- * of the session are given, what the records carry. libcrypto does the ciphers; nothing is sent.
+/* TLS 1.0 to 1.3 as a third party sees it: what the handshake says in clear, and, where the
+ * secrets of the session are given, what the records carry. libcrypto does the ciphers; nothing
+ * is sent.
  *
  * Invariant: a byte is handed up as plaintext only when its record authenticated under the
- * session's own key, in its own place. Whatever fails is counted, never handed up and never guessed;
- * what cannot be decrypted yet is held, bounded, and handed up in its order when the secret comes.
+ * session's own key, in its own place. Whatever fails is counted, never handed up and never
+ * guessed; what cannot be decrypted yet is held, bounded, and handed up in its order when the
+ * secret comes.
  *
  * Secrets lie in memory that is locked, left out of core files and forks, and wiped when freed. */
 #ifndef HOPTAP_TLS_H
@@ -94,7 +96,7 @@ struct tls_info {
     uint16_t cipher;         /* 0 likewise */
     const char *cipher_name; /* of the IANA registry; NULL when the registry has none */
     uint32_t session;        /* counts handshakes of this flow that began in clear, from 1 */
-    uint64_t random_hash;    /* of the client random: the same session on another flow has the same */
+    uint64_t random_hash;    /* of the client random: equal where two flows carry one session */
     uint8_t visibility;      /* enum tls_visibility */
     uint8_t trouble;         /* enum tls_trouble */
     uint8_t key_source;      /* enum tls_key_source */
@@ -112,11 +114,12 @@ struct tls_info {
     char client_fingerprint[TLS_FINGERPRINT_CHARS + 1];
 };
 
-/* Per direction and in packet order; times are those of the chunk that completed the record, so with
- * late keys they lie in the past. A callback must not close the tls it is called for. */
+/* Per direction and in packet order; times are those of the chunk that completed the record, so
+ * with late keys they lie in the past. A callback must not close the tls it is called for. */
 struct tls_sink {
-    /* Something of it is new: hellos complete, first record decrypted, trouble, client certificate.
-     * Always before the plaintext it describes. Borrowed; the same address for the life of the tls. */
+    /* Something of it is new: hellos complete, first record decrypted, trouble, client
+     * certificate. Always before the plaintext it describes. Borrowed; the same address for the
+     * life of the tls. */
     void (*info)(void *context, const struct tls_info *info, uint64_t time_ns);
     /* Borrowed during the call; wiped or overwritten after it. */
     void (*plaintext)(void *context, enum direction direction, const uint8_t *data,

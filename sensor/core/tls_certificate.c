@@ -59,8 +59,8 @@ struct der_parts {
     struct slice issuer, subject, key;
 };
 
-/* RFC 5280 section 4.1. By hand, because d2i_X509 decodes the public key too, which takes longer than
- * all the rest of a handshake, and few sessions need it. */
+/* RFC 5280 section 4.1. By hand, because d2i_X509 decodes the public key too, which takes longer
+ * than all the rest of a handshake, and few sessions need it. */
 static bool find_parts(struct slice der, struct der_parts *parts)
 {
     struct slice whole;

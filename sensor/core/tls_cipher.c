@@ -227,7 +227,8 @@ static bool open_aead(struct tls_cipher *cipher, uint64_t sequence, const uint8_
            (cipher->mode == CCM || EVP_DecryptFinal_ex(context, plain + inner, &moved) == 1);
 }
 
-/* Over sequence, type, version, `bytes` and the data (RFC 5246 section 6.2.3.1, RFC 7366 section 3). */
+/* Over sequence, type, version, `bytes` and the data (RFC 5246 section 6.2.3.1, RFC 7366 section
+ * 3). */
 static bool mac_fits(struct tls_cipher *cipher, uint64_t sequence, const uint8_t *header,
                      const uint8_t *data, uint32_t bytes, const uint8_t *mac)
 {

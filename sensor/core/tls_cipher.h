@@ -43,8 +43,8 @@ struct tls_cipher *tls_cipher_open12(struct tls_library *library,
 void tls_cipher_close(struct tls_cipher *cipher);
 
 /* True when the record authenticates under this sequence number: then `plain` (room for `bytes`,
- * apart from `body`) holds *plain_bytes and *content says of what. Otherwise `plain` is garbage that
- * nobody may see. header is the record's, of 5 bytes; body the rest, of `bytes`. */
+ * apart from `body`) holds *plain_bytes and *content says of what. Otherwise `plain` is garbage
+ * that nobody may see. header is the record's, of 5 bytes; body the rest, of `bytes`. */
 bool tls_cipher_record(struct tls_cipher *cipher, uint64_t sequence, const uint8_t *header,
                        const uint8_t *body, uint32_t bytes, uint8_t *plain,
                        uint32_t *plain_bytes, uint8_t *content);

@@ -194,7 +194,8 @@ static void cipher_part(struct tls_library *library, uint16_t *ids, uint32_t cou
     digest_twelve(library, start, &text, twelve);
 }
 
-/* Sorted, without SNI and ALPN, which the first part tells; then the signature algorithms as sent. */
+/* Sorted, without SNI and ALPN, which the first part tells; then the signature algorithms as
+ * sent. */
 static void extension_part(struct tls_library *library, uint16_t *types, uint32_t count,
                            struct slice signatures, char twelve[13])
 {

@@ -8,6 +8,12 @@
 #include "tls_session.h"
 #include "tls_wire.h"
 
+enum {
+    /* Per flow; TCP 902 has two. A fingerprint costs more than the hello it is of, so a peer
+     * that sends nothing but hellos is not worth more of them. */
+    FINGERPRINTED_SESSIONS_MAX = 16,
+};
+
 static struct slice body_of(struct slice message)
 {
     return (struct slice){message.data + TLS_MESSAGE_HEADER_BYTES,
@@ -29,11 +35,14 @@ static void describe_client(struct tls *tls, const struct tls_client_hello *hell
 {
     struct tls_info *info = &tls->info;
     info->session++;
+    info->random_hash = hash64(0, hello->random, TLS_RANDOM_BYTES);
     tls_copy_name(info->sni, hello->server_name);
     tls_copy_name(info->alpn_offered, hello->protocol);
+    tls->info_changed = true;
+    if (info->session > FINGERPRINTED_SESSIONS_MAX)
+        return;
     tls_ja3(&tls->secrets->library, hello, info->ja3);
     tls_ja4(&tls->secrets->library, hello, info->ja4);
-    tls->info_changed = true;
 }
 
 static bool client_hello(struct tls *tls, enum direction direction, struct slice message)
@@ -42,7 +51,8 @@ static bool client_hello(struct tls *tls, enum direction direction, struct slice
     struct tls_handshake *handshake = &tls->handshake;
     bool plain = tls->side[direction].epoch == EPOCH_PLAIN;
     bool again = handshake->retry && !handshake->server_seen;
-    if (!tls_client_hello_parse(body_of(message), &hello))
+    bool both = handshake->client_seen && !handshake->server_seen && direction != tls->client;
+    if (both || !tls_client_hello_parse(body_of(message), &hello))
         return false;
     tls_handshake_clear(tls);
     if (plain)
@@ -52,7 +62,6 @@ static bool client_hello(struct tls *tls, enum direction direction, struct slice
     handshake->client_version = hello.version;
     handshake->extended_master_secret = false;
     memcpy(handshake->agreement.client_random, hello.random, TLS_RANDOM_BYTES);
-    tls->info.random_hash = hash64(0, hello.random, TLS_RANDOM_BYTES);
     handshake->session_id_bytes = (uint8_t)hello.session_id.bytes;
     if (hello.session_id.bytes)
         memcpy(handshake->session_id, hello.session_id.data, hello.session_id.bytes);

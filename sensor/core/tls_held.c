@@ -33,14 +33,28 @@ bool tls_held_append(struct tls_held *held, struct tls_secrets *secrets,
     return true;
 }
 
-void tls_held_pop(struct tls_held *held, struct tls_secrets *secrets)
+struct tls_held_item *tls_held_take(struct tls_held *held)
 {
     struct tls_held_item *item = held->first;
-    size_t bytes = sizeof *item + item->bytes;
     held->first = item->next;
     if (!held->first)
         held->last = NULL;
-    held->bytes -= bytes;
+    held->bytes -= sizeof *item + item->bytes;
+    return item;
+}
+
+void tls_held_put_back(struct tls_held *held, struct tls_held_item *item)
+{
+    item->next = held->first;
+    held->first = item;
+    if (!held->last)
+        held->last = item;
+    held->bytes += sizeof *item + item->bytes;
+}
+
+void tls_held_free(struct tls_held_item *item, struct tls_secrets *secrets)
+{
+    size_t bytes = sizeof *item + item->bytes;
     secrets->held_bytes -= bytes;
     budget_give(secrets->budget, bytes);
     free(item);
@@ -49,5 +63,5 @@ void tls_held_pop(struct tls_held *held, struct tls_secrets *secrets)
 void tls_held_clear(struct tls_held *held, struct tls_secrets *secrets)
 {
     while (held->first)
-        tls_held_pop(held, secrets);
+        tls_held_free(tls_held_take(held), secrets);
 }

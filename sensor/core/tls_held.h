@@ -1,5 +1,5 @@
-/* What a flow received while it could not go on: both directions in the order they came, with times.
- * Bounded per flow, over all flows, and by the shared budget. */
+/* What a flow received while it could not go on: both directions in the order they came, with
+ * times. Bounded per flow, over all flows, and by the shared budget. */
 #ifndef HOPTAP_TLS_HELD_H
 #define HOPTAP_TLS_HELD_H
 
@@ -24,8 +24,10 @@ struct tls_held {
 /* False when there is no room. item: all but next and data. */
 bool tls_held_append(struct tls_held *held, struct tls_secrets *secrets,
                      const struct tls_held_item *item, const uint8_t *data);
-/* Frees the first. */
-void tls_held_pop(struct tls_held *held, struct tls_secrets *secrets);
+/* The first, now the caller's: to be put back in front, or freed. The budget still counts it. */
+struct tls_held_item *tls_held_take(struct tls_held *held);
+void tls_held_put_back(struct tls_held *held, struct tls_held_item *item);
+void tls_held_free(struct tls_held_item *item, struct tls_secrets *secrets);
 void tls_held_clear(struct tls_held *held, struct tls_secrets *secrets);
 
 #endif

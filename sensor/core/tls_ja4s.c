@@ -1,6 +1,7 @@
-/* JA4S is a method of FoxIO, LLC under the FoxIO License 1.1, which forbids monetisation; it is not
- * covered by this project's licence. Nothing else depends on this file: a site or distributor who cannot
- * accept those terms leaves tls_shared.ja4s false, or removes the file and its one call. */
+/* JA4S is a method of FoxIO, LLC under the FoxIO License 1.1, which forbids monetisation; it is
+ * not covered by this project's licence. Nothing else depends on this file: a site or
+ * distributor who cannot accept those terms leaves tls_shared.ja4s false, or removes the file
+ * and its one call. */
 #include <stdio.h>
 #include <string.h>
 

@@ -14,8 +14,8 @@
 enum { TLS_HASH_BYTES_MAX = 48, TLS_MASTER_BYTES = 48, TLS_RANDOM_BYTES = 32 };
 
 struct tls_library {
-    OSSL_LIB_CTX *context;               /* owned by tls_library, as all below; freed in its close */
-    EVP_CIPHER *cipher[TLS_ALGORITHMS];  /* NULL: not in this libcrypto, so unsupported */
+    OSSL_LIB_CTX *context;              /* owned, as all below; freed in tls_library_close */
+    EVP_CIPHER *cipher[TLS_ALGORITHMS]; /* NULL: not in this libcrypto, so unsupported */
     EVP_MD *hash[TLS_HASHES];
     EVP_MAC *hmac;
     EVP_KDF_CTX *prf, *hkdf; /* reused; reset, which wipes, after each use */

@@ -62,7 +62,8 @@ static bool gather(struct tls *tls, struct tls_side *side, struct wire *wire, bo
     return true;
 }
 
-/* After lost bytes a record may begin inside a message: only whole messages of known types count. */
+/* After lost bytes a record may begin inside a message: only whole messages of known types
+ * count. */
 static bool whole_messages(struct slice data)
 {
     struct wire wire = wire_of(data);

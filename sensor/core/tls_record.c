@@ -82,6 +82,12 @@ bool tls_must_park(const struct tls *tls, enum direction direction)
            !tls->handshake.early_decided;
 }
 
+bool tls_must_unpark(const struct tls *tls, enum direction direction)
+{
+    return tls->parked.first && !tls->unparking && tls->handshake.early_decided &&
+           direction != tls->client;
+}
+
 /* The handshake type that would be a beginning in this direction now. */
 static uint8_t awaited_hello(const struct tls *tls, enum direction direction)
 {
@@ -114,8 +120,8 @@ static void go_clear(struct tls *tls, enum direction direction, uint64_t time_ns
     side->clear_bytes = 0;
 }
 
-/* What stands where a record should: clear bytes of a peer that is done with TLS, as long as we know
- * that a record should begin here; else nothing we can name. */
+/* What stands where a record should: clear bytes of a peer that is done with TLS, as long as we
+ * know that a record should begin here; else nothing we can name. */
 static void leave_records(struct tls *tls, enum direction direction, enum fit fit,
                           uint64_t time_ns)
 {
@@ -163,6 +169,8 @@ static bool read_hello(struct tls *tls, enum direction direction, struct cursor 
                        uint64_t time_ns)
 {
     struct tls_side *side = &tls->side[direction];
+    side->missed_bytes += side->buffered; /* of a record that nobody will take any more */
+    tls_buffer_drop(tls, side);
     if (side->reading == READ_CLEAR && side->clear_bytes >= CLEAR_SCAN_BYTES &&
         !side->head_bytes) {
         pass(tls, direction, at->data, at->bytes, time_ns);
@@ -363,7 +371,7 @@ uint32_t tls_feed(struct tls *tls, enum direction direction, const uint8_t *data
     struct cursor at = {data, bytes};
     bool more = true;
     while (more && !tls->waiting && !tls_must_park(tls, direction) &&
-           !(tls->parked.first && tls->handshake.early_decided && direction != tls->client)) {
+           !tls_must_unpark(tls, direction)) {
         switch (side->reading) {
         case READ_RECORDS:
             more = read_record(tls, direction, &at, time_ns);

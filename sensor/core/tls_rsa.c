@@ -48,8 +48,9 @@ enum tls_rsa_verdict tls_rsa_add(struct tls_rsa *rsa, struct tls_library *librar
     return TLS_RSA_TAKEN;
 }
 
-/* PKCS#1 v1.5. A libcrypto with implicit rejection answers bad padding with random bytes, as a server
- * must (RFC 5246 section 7.4.7.1): then the version does not fit, and if it does, no record will. */
+/* PKCS#1 v1.5. A libcrypto with implicit rejection answers bad padding with random bytes, as a
+ * server must (RFC 5246 section 7.4.7.1): then the version does not fit, and if it does, no
+ * record will. */
 static bool open_sealed(struct tls_library *library, EVP_PKEY *key, struct slice sealed,
                         uint16_t version, uint8_t premaster[TLS_MASTER_BYTES])
 {
@@ -79,7 +80,8 @@ bool tls_rsa_premaster(const struct tls_rsa *rsa, struct tls_library *library,
         if (certified) {
             if (EVP_PKEY_eq(certified, rsa->key[i]) == 1)
                 return open_sealed(library, rsa->key[i], sealed, version, premaster);
-        } else if (guesses < GUESSES_MAX && (uint32_t)EVP_PKEY_get_size(rsa->key[i]) == sealed.bytes) {
+        } else if (guesses < GUESSES_MAX &&
+                   (uint32_t)EVP_PKEY_get_size(rsa->key[i]) == sealed.bytes) {
             guesses++;
             if (open_sealed(library, rsa->key[i], sealed, version, premaster))
                 return true;

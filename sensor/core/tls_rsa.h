@@ -1,4 +1,5 @@
-/* Private keys of servers, for the premaster secret of RSA key exchange (RFC 5246 section 7.4.7.1). */
+/* Private keys of servers, for the premaster secret of RSA key exchange (RFC 5246 section
+ * 7.4.7.1). */
 #ifndef HOPTAP_TLS_RSA_H
 #define HOPTAP_TLS_RSA_H
 

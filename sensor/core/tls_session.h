@@ -45,8 +45,8 @@ struct tls_side {
     uint8_t blind;   /* enum tls_trouble: why records pass unopened; TLS_UNTROUBLED: they do not */
     bool gave_up;    /* has waited for its secret; will not again in this session */
     bool uncertain;  /* which sequence number comes next, or which epoch, has to be tried */
-    bool recovering; /* uncertain since the secret came late: the true number is near the high end */
-    bool refused;    /* uncertain, and what fails is nothing to miss: early data the server refused */
+    bool recovering; /* uncertain since the secret came late: the number is near the high end */
+    bool refused;    /* uncertain, and what fails is nothing to miss: refused early data */
     bool broken;     /* handshake messages may be cut at the front */
     bool ended;      /* the sink was told */
     uint8_t head_bytes, head[TLS_HELLO_BYTES]; /* may be the beginning of a hello */
@@ -102,6 +102,7 @@ struct tls {
     bool closing;
     bool began;   /* a session is under way that will be counted */
     bool waiting; /* `stalled` lacks a secret: everything is held */
+    bool unparking;
     enum direction stalled;
     uint64_t stalled_ns;
     uint8_t letting_go; /* 0, or the counter + 1 of the held bytes now passed by */
@@ -139,13 +140,14 @@ void tls_decide_early(struct tls *tls, bool accepted);
 void tls_handshake_clear(struct tls *tls);
 void tls_buffer_drop(struct tls *tls, struct tls_side *side);
 
-/* tls_record.c: bytes used; fewer than given when a secret is missing, when early data must be parked,
- * or when parked bytes come first. With no bytes, goes on with what is buffered. */
+/* tls_record.c: bytes used; fewer than given when a secret is missing, when early data must be
+ * parked, or when parked bytes come first. With no bytes, goes on with what is buffered. */
 uint32_t tls_feed(struct tls *tls, enum direction direction, const uint8_t *data, uint32_t bytes,
                   uint64_t time_ns);
 void tls_feed_gap(struct tls *tls, enum direction direction, uint64_t bytes, uint64_t time_ns);
 void tls_feed_end(struct tls *tls, enum direction direction, uint64_t time_ns);
 bool tls_must_park(const struct tls *tls, enum direction direction);
+bool tls_must_unpark(const struct tls *tls, enum direction direction);
 /* How well bytes begin like a hello of this handshake type; -1 no, 0 so far, 1 yes. */
 int tls_like_hello(const uint8_t *data, uint32_t bytes, uint8_t type);
 
@@ -183,9 +185,10 @@ void tls_transcript_finish(struct tls *tls); /* makes the session hash */
 /* tls_keys.c */
 enum tls_arm { ARMED, ARM_MISSING, ARM_UNSUPPORTED, ARM_FAILED, ARM_SHED };
 
-/* Makes side->cipher for side->epoch; where a log tells only later secrets, moves on to their epoch. */
+/* Makes side->cipher for side->epoch; where a log tells only later secrets, moves on to their
+ * epoch. */
 enum tls_arm tls_arm(struct tls *tls, enum direction direction);
-bool tls_arm_next(struct tls *tls, enum direction direction);  /* side->next; false: not to be had */
+bool tls_arm_next(struct tls *tls, enum direction direction);  /* side->next; false: none */
 void tls_take_next(struct tls *tls, enum direction direction); /* makes it side->cipher */
 bool tls_update_key(struct tls *tls, enum direction direction);
 /* Where the master secret of a resumed session comes from, as far as known now. */

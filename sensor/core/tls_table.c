@@ -31,7 +31,8 @@ struct tls_name tls_name_of(enum tls_label label, struct slice bytes)
 bool tls_table_open(struct tls_table *table, uint64_t room, const uint64_t *seed)
 {
     *table = (struct tls_table){.seed = seed};
-    if (room < 1 || room > 1u << 30 || !tls_vault_open(&table->vault, sizeof(struct tls_slot), room))
+    if (room < 1 || room > 1u << 30 ||
+        !tls_vault_open(&table->vault, sizeof(struct tls_slot), room))
         return false;
     uint32_t buckets = 16;
     while (buckets < room)

@@ -42,9 +42,10 @@ void tls_transcript_start(struct tls *tls, struct slice server_hello)
         handshake->extended_master_secret)
         handshake->transcript = EVP_MD_CTX_new();
     if (handshake->transcript) {
-        enum tls_hash hash = tls_suite_prf(suite, agreement->version);
+        const EVP_MD *hash =
+            tls->secrets->library.hash[tls_suite_prf(suite, agreement->version)];
         struct slice hello = {handshake->client_hello, handshake->client_hello_bytes};
-        if (EVP_DigestInit_ex2(handshake->transcript, tls->secrets->library.hash[hash], NULL) != 1) {
+        if (EVP_DigestInit_ex2(handshake->transcript, hash, NULL) != 1) {
             EVP_MD_CTX_free(handshake->transcript);
             handshake->transcript = NULL;
         }

@@ -20,7 +20,8 @@ bool tls_vault_open(struct tls_vault *vault, size_t cell_bytes, size_t room)
            madvise(region, cell_bytes * room, MADV_DONTFORK) == 0;
 }
 
-/* A lock refused is not an error here: the site's RLIMIT_MEMLOCK says how much, and we report it. */
+/* A lock refused is not an error here: the site's RLIMIT_MEMLOCK says how much, and we report
+ * it. */
 static void lock_next(struct tls_vault *vault)
 {
     size_t from = vault->locked_bytes + vault->unlocked_bytes;

@@ -1,5 +1,6 @@
-/* Memory for secrets: left out of core files and of children, locked as it is first used, wiped when
- * given back. One region of fixed-size cells; address space is reserved at once, pages come with use. */
+/* Memory for secrets: left out of core files and of children, locked as it is first used, wiped
+ * when given back. One region of fixed-size cells; address space is reserved at once, pages come
+ * with use. */
 #ifndef HOPTAP_TLS_VAULT_H
 #define HOPTAP_TLS_VAULT_H
 

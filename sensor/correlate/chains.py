@@ -67,9 +67,7 @@ def stated(paths: tuple[Path, ...]) -> Stated:
     if len(paths) == 1:
         confidence = 0.0 if best.cause is Cause.UNSEEN else best.weight
         return Stated(best.pairs, best.cause, confidence, best.parent, best.parent_id, ())
-    return Stated(
-        _common(paths), Cause.AMBIGUOUS, best.weight, best.parent, best.parent_id, paths
-    )
+    return Stated(_common(paths), Cause.AMBIGUOUS, best.weight, best.parent, best.parent_id, paths)
 
 
 def _common(paths: tuple[Path, ...]) -> Pairs:

@@ -143,9 +143,7 @@ def objects_of(target: Target, related: tuple[Target, ...]) -> tuple[str, ...]:
 
 def names_of(target: Target, related: tuple[Target, ...]) -> tuple[str, ...]:
     """Names that a call gives: of new VMs and vApps, or of existing ones beside their id."""
-    named = [
-        each.name for each in (target, *related) if each.name and each.type in WORKLOAD_TYPES
-    ]
+    named = [each.name for each in (target, *related) if each.name and each.type in WORKLOAD_TYPES]
     return tuple(dict.fromkeys(named)) if len(named) > 1 else tuple(named)
 
 

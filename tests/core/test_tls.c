@@ -1,6 +1,6 @@
 /* links: tls*.c */
-/* Every version, suite and turn a handshake can take, each conversation fed whole, byte by byte and at
- * random splits, with its key before, during and after. */
+/* Every version, suite and turn a handshake can take, each conversation fed whole, byte by byte
+ * and at random splits, with its key before, during and after. */
 #include "tls.h"
 
 #include "check.h"
@@ -17,6 +17,9 @@ enum turn {
     SESSION_ID = 128,
     LATER_CERTIFICATE = 256, /* post-handshake authentication */
     SMALL = 512,         /* max_fragment_length */
+    PADDED = 1024,       /* TLS 1.3: records of full blocks, RFC 8446 section 5.4 */
+    PRE_SHARED = 2048,   /* a key both sides were given */
+    LONG_HELLO = 4096,   /* more than two segments, as post-quantum key shares make it; with ALPN */
 };
 
 struct row {
@@ -39,6 +42,10 @@ static const struct row rows[] = {
     {TLS1_3_VERSION, "TLS_AES_256_GCM_SHA384", TICKET | RETRY},
     {TLS1_3_VERSION, "TLS_AES_128_GCM_SHA256", LATER_CERTIFICATE},
     {TLS1_3_VERSION, "TLS_AES_128_GCM_SHA256", SMALL},
+    {TLS1_3_VERSION, "TLS_AES_128_GCM_SHA256", PADDED},
+    {TLS1_3_VERSION, "TLS_CHACHA20_POLY1305_SHA256", PADDED | UPDATE | LONG_HELLO},
+    {TLS1_3_VERSION, "TLS_AES_128_GCM_SHA256", PRE_SHARED},
+    {TLS1_3_VERSION, "TLS_AES_256_GCM_SHA384", LONG_HELLO | RETRY},
 
     {TLS1_2_VERSION, "ECDHE-RSA-AES128-GCM-SHA256", 0},
     {TLS1_2_VERSION, "ECDHE-ECDSA-AES256-GCM-SHA384", 0},
@@ -73,6 +80,10 @@ static const struct row rows[] = {
     {TLS1_2_VERSION, "AES128-GCM-SHA256", SESSION_ID},
     {TLS1_2_VERSION, "ECDHE-RSA-CHACHA20-POLY1305", TICKET | RENEGOTIATE},
     {TLS1_2_VERSION, "ECDHE-RSA-AES128-GCM-SHA256", SMALL},
+    {TLS1_2_VERSION, "PSK-AES128-GCM-SHA256", PRE_SHARED},
+    {TLS1_2_VERSION, "ECDHE-PSK-AES256-CBC-SHA384", PRE_SHARED | NO_ENCRYPT_THEN_MAC},
+    {TLS1_2_VERSION, "DHE-PSK-CHACHA20-POLY1305", PRE_SHARED | LONG_HELLO},
+    {TLS1_2_VERSION, "RSA-PSK-AES128-CBC-SHA256", PRE_SHARED},
 
     {TLS1_1_VERSION, "ECDHE-RSA-AES128-SHA", 0},
     {TLS1_1_VERSION, "AES256-SHA", NO_ENCRYPT_THEN_MAC},
@@ -98,6 +109,46 @@ static const struct row *current; /* for messages of failed checks */
         CHECK(holds);                                                                          \
     } while (0)
 
+static unsigned give_key_to_client(SSL *ssl, const char *hint, char *identity, unsigned room,
+                                   unsigned char *key, unsigned key_room)
+{
+    (void)ssl, (void)hint, (void)key_room;
+    snprintf(identity, room, "sensor");
+    memset(key, 7, 16);
+    return 16;
+}
+
+static unsigned give_key_to_server(SSL *ssl, const char *identity, unsigned char *key,
+                                   unsigned room)
+{
+    (void)ssl, (void)identity, (void)room;
+    memset(key, 7, 16);
+    return 16;
+}
+
+/* "h2", then so many others that the hello is long, "http/1.1" the last. */
+static void offer_protocols(SSL_CTX *context)
+{
+    static uint8_t list[3200] = {2, 'h', '2'};
+    uint32_t at = 3;
+    for (; at < 3000; at += 100) {
+        list[at] = 99;
+        memset(list + at + 1, 'x', 99);
+    }
+    list[at++] = 8;
+    memcpy(list + at, "http/1.1", 8);
+    SSL_CTX_set_alpn_protos(context, list, at + 8);
+}
+
+static int choose_protocol(SSL *ssl, const unsigned char **chosen, unsigned char *chosen_bytes,
+                           const unsigned char *offered, unsigned offered_bytes, void *context)
+{
+    (void)ssl, (void)context;
+    *chosen = offered + offered_bytes - 8;
+    *chosen_bytes = 8;
+    return SSL_TLSEXT_ERR_OK;
+}
+
 static SSL_CTX *make_context(const struct row *row, bool server)
 {
     SSL_CTX *context = context_of(server, row->version);
@@ -121,6 +172,16 @@ static SSL_CTX *make_context(const struct row *row, bool server)
     }
     if (row->turns & RETRY)
         SSL_CTX_set1_groups_list(context, server ? "P-384" : "X25519:P-384");
+    if (row->turns & PADDED)
+        SSL_CTX_set_block_padding(context, 700);
+    if (row->turns & PRE_SHARED) {
+        SSL_CTX_set_psk_client_callback(context, give_key_to_client);
+        SSL_CTX_set_psk_server_callback(context, give_key_to_server);
+    }
+    if (row->turns & LONG_HELLO) {
+        offer_protocols(context);
+        SSL_CTX_set_alpn_select_cb(context, choose_protocol, NULL);
+    }
     if (row->turns & SMALL)
         SSL_CTX_set_tlsext_max_fragment_length(context, TLSEXT_max_fragment_length_512);
     return context;
@@ -223,17 +284,27 @@ static void check_heard(const struct listener *listener, const struct conversati
     CHECK_ROW(listener->counters.value[COUNT_tls_malformed] == 0);
 }
 
-static void check_certificates(const struct listener *listener)
+static const char *server_subject(void)
 {
-    bool anonymous = strncmp(current->suite, "ADH", 3) == 0;
-    const char *subject = anonymous ? "" : "CN=server.example,O=Hoptap";
+    bool pre_shared = current->turns & PRE_SHARED && strncmp(current->suite, "RSA-PSK", 7) != 0;
+    return pre_shared || strncmp(current->suite, "ADH", 3) == 0 ? "" : "CN=server.example,O=Hoptap";
+}
+
+static void check_names(const struct listener *listener)
+{
+    const char *subject = server_subject();
     CHECK_ROW(strcmp(listener->info.subject, subject) == 0);
     CHECK_ROW(strcmp(listener->info.issuer, subject) == 0);
-    CHECK_ROW(strlen(listener->info.fingerprint) == (anonymous ? 0 : 64));
+    CHECK_ROW(strlen(listener->info.fingerprint) == (*subject ? 64 : 0));
     const char *client = current->turns & (CLIENT_CERTIFICATE | LATER_CERTIFICATE)
                              ? "CN=administrator,O=Hoptap"
                              : "";
     CHECK_ROW(strcmp(listener->info.client_subject, client) == 0);
+    bool long_hello = current->turns & LONG_HELLO;
+    CHECK_ROW(strcmp(listener->info.alpn_offered, long_hello ? "h2" : "") == 0);
+    CHECK_ROW(strcmp(listener->info.alpn, long_hello ? "http/1.1" : "") == 0);
+    CHECK_ROW(strncmp(listener->info.ja4 + 8, long_hello ? "h2" : "00", 2) == 0);
+    CHECK_ROW(!long_hello || first.piece[0].bytes > 3000);
 }
 
 static void run_row(const struct row *row)
@@ -247,14 +318,15 @@ static void run_row(const struct row *row)
             listen(listener, &first, (enum feeding)feeding, (enum when)when);
             CHECK_ROW(when != KEY_AFTER || listener->counters.value[COUNT_tls_key_waits] > 0);
             check_heard(listener, &first);
-            check_certificates(listener);
-            CHECK_ROW(!listener->info.resumed);
+            check_names(listener);
+            /* TLS 1.3 does not tell a pre-shared key from a ticket. */
+            bool is_13 = row->version == TLS1_3_VERSION;
+            CHECK_ROW(listener->info.resumed == (is_13 && row->turns & PRE_SHARED));
             CHECK_ROW(listener->info.key_source == TLS_KEY_LOG);
             if (!order)
                 order = listener->order;
             CHECK_ROW(listener->order == order); /* the same pieces at the same times */
             if (second.pieces) {
-                bool is_13 = row->version == TLS1_3_VERSION;
                 listener_end(listener, 0);
                 if (!is_13) /* the log names the full handshake only */
                     second.lines = row->turns & RENEGOTIATE ? second.lines : 0;
@@ -271,8 +343,32 @@ static void run_row(const struct row *row)
     }
 }
 
+/* Named, counted, not decrypted, whatever the log says. */
+static void unsupported(int version, const char *suite, const char *name)
+{
+    struct row row = {version, suite, 0};
+    current = &row;
+    make_conversations(&row);
+    struct listener *listener = listener_open();
+    listen(listener, &first, FEED_RANDOM, KEY_BEFORE);
+    CHECK_ROW(listener->info.cipher_name && strcmp(listener->info.cipher_name, name) == 0);
+    CHECK_ROW(listener->info.trouble == TLS_UNSUPPORTED);
+    CHECK_ROW(listener->info.visibility == TLS_METADATA);
+    CHECK_ROW(strcmp(listener->info.subject, "CN=server.example,O=Hoptap") == 0);
+    CHECK_ROW(listener->heard_bytes[0] + listener->heard_bytes[1] == 0);
+    CHECK_ROW(listener->clear_bytes[0] + listener->clear_bytes[1] == 0);
+    listener_end(listener, 0);
+    CHECK_ROW(listener->counters.value[COUNT_tls_sessions_unsupported] == 1);
+    CHECK_ROW(listener->counters.value[COUNT_tls_held_bytes] == 0);
+    listener_close(listener);
+}
+
 int main(void)
 {
+    unsupported(TLS1_2_VERSION, "NULL-SHA256", "TLS_RSA_WITH_NULL_SHA256");
+    unsupported(TLS1_2_VERSION, "ECDHE-ARIA128-GCM-SHA256",
+                "TLS_ECDHE_RSA_WITH_ARIA_128_GCM_SHA256");
+    unsupported(TLS1_1_VERSION, "CAMELLIA128-SHA", "TLS_RSA_WITH_CAMELLIA_128_CBC_SHA");
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
         run_row(&rows[i]);
     conversation_clear(&first);

@@ -1,6 +1,7 @@
 /* links: tls*.c */
-/* Records corrupted, forged, replayed and lost; streams that begin in the middle, go back to clear, or hold
- * two handshakes. What is handed up is always a part of what was said, and what is missing is told. */
+/* Records corrupted, forged, replayed and lost; streams that begin in the middle, go back to
+ * clear, or hold two handshakes. What is handed up is always a part of what was said, and what
+ * is missing is told. */
 #include "tls.h"
 
 #include "check.h"
@@ -224,7 +225,8 @@ static struct listener *lose(uint32_t which, uint32_t from, uint32_t bytes, enum
     return listener;
 }
 
-/* Sequence numbers, and the key of the other epoch, are found again: all but the lost records is heard. */
+/* Sequence numbers, and the key of the other epoch, are found again: all but the lost records is
+ * heard. */
 static void gaps_found_again(size_t row)
 {
     bool chained = rows[row].version == TLS1_VERSION;
@@ -254,6 +256,29 @@ static void gaps_anywhere(void)
             done(lose(i, from, 1460, FEED_RANDOM));
         }
     }
+}
+
+/* While one direction looks for its place after a gap, the other turns out not to be TLS as we
+ * know it. */
+static void lost_while_seeking(void)
+{
+    static const uint8_t nonsense[] = {22, 3, 3, 0, 6, 2, 0, 0, 2, 3, 3};
+    struct listener *listener = ready_listener();
+    struct piece odd = {(uint8_t *)(uintptr_t)nonsense, sizeof nonsense, TO_SERVER, 9};
+    struct piece part = record[1];
+    feed_piece(listener, &record[0], FEED_WHOLE);
+    feed_piece(listener, &record[1], FEED_WHOLE);
+    tls_gap(listener->tls, TO_CLIENT, 100, 5);
+    part.bytes = 40;
+    feed_piece(listener, &part, FEED_WHOLE);
+    feed_piece(listener, &odd, FEED_WHOLE);
+    feed_piece(listener, &part, FEED_WHOLE);
+    CHECK(listener->heard_bytes[0] + listener->heard_bytes[1] == 0);
+    for (uint32_t i = 0; i < records; i++) /* a new handshake is found in both */
+        feed_piece(listener, &record[i], FEED_RANDOM);
+    end_both(listener);
+    CHECK(heard_all(listener, &talk));
+    done(listener);
 }
 
 /* Server certificates lost in a gap (up to TLS 1.2 in clear): the rest is still decrypted. */
@@ -312,8 +337,8 @@ static void feed_clear(struct listener *listener, enum direction direction, cons
     feed_piece(listener, &piece, feeding);
 }
 
-/* TLS without close_notify, clear bytes, and a second TLS on the same connection, as TCP 902 has it; or
- * the second handshake at once after the first; and all of it with late keys. */
+/* TLS without close_notify, clear bytes, and a second TLS on the same connection, as TCP 902 has
+ * it; or the second handshake at once after the first; and all of it with late keys. */
 static void twice(enum feeding feeding, bool dialog, bool late)
 {
     static const char request[] = "PROXY nfc\x16\x03\r\n", answer[] = "200 Connect\r\n";
@@ -402,6 +427,7 @@ int main(void)
         corrupt_records();
         replay_records();
         gaps_found_again(row);
+        lost_while_seeking();
         gap_in_handshake(row);
         begins_in_the_middle();
         cut_anywhere();

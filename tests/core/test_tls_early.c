@@ -1,5 +1,6 @@
 /* links: tls*.c */
-/* 0-RTT (RFC 8446 section 2.3): early data that the server takes is handed up, what it refuses is not. */
+/* 0-RTT (RFC 8446 section 2.3): early data that the server takes is handed up, what it refuses
+ * is not. */
 #include "tls.h"
 
 #include "check.h"
@@ -153,6 +154,23 @@ static void check_without_early_secret(uint32_t told_at)
     listener_close(listener);
 }
 
+/* Early data waits for the server's word, and the server says ClientHello. */
+static void both_are_clients(enum feeding feeding)
+{
+    struct listener *listener = listener_open();
+    struct piece hello = talk.piece[0];
+    listener_begin(listener);
+    tell(listener, true);
+    feed_piece(listener, &talk.piece[0], feeding);
+    feed_piece(listener, &talk.piece[1], feeding);
+    hello.direction = TO_CLIENT;
+    feed_piece(listener, &hello, feeding);
+    feed_piece(listener, &talk.piece[1], feeding);
+    CHECK(listener->heard_bytes[0] + listener->heard_bytes[1] == 0);
+    CHECK(listener->info.trouble == TLS_UNSEEN);
+    listener_close(listener);
+}
+
 int main(void)
 {
     static const char *const suites[] = {"TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384",
@@ -163,6 +181,8 @@ int main(void)
             for (int feeding = 0; feeding < FEEDINGS; feeding++)
                 for (uint32_t told_at = 0; told_at <= talk.pieces; told_at++)
                     check_answer((enum answer)answer, (enum feeding)feeding, told_at);
+            for (int feeding = 0; feeding < FEEDINGS; feeding++)
+                both_are_clients((enum feeding)feeding);
             if (answer == TAKES) {
                 check_without_early_secret(0);
                 check_without_early_secret(talk.pieces / 2);

@@ -306,8 +306,8 @@ static void foreign_lines(struct listener *listener, uint32_t from, uint32_t to)
     }
 }
 
-/* A million lines of other hosts, with flows waiting: the last tenth costs no more than the first, and
- * the flow's own line still finds it. */
+/* A million lines of other hosts, with flows waiting: the last tenth costs no more than the
+ * first, and the flow's own line still finds it. */
 static void a_million_foreign_lines(const struct conversation *talk)
 {
     struct listener *listener = listener_open();

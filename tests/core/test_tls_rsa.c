@@ -1,5 +1,6 @@
 /* links: tls*.c */
-/* RSA key exchange with the server's private key alone, several keys, and premaster secrets of a log. */
+/* RSA key exchange with the server's private key alone, several keys, and premaster secrets of a
+ * log. */
 #include "tls.h"
 
 #include "check.h"

@@ -145,7 +145,8 @@ static void table_is_bounded(void)
     tls_table_close(&table);
 }
 
-/* The VmFlags of the mapping at this address, proc(5): dd: not dumped, dc: not copied on fork, lo: locked. */
+/* The VmFlags of the mapping at this address, proc(5): dd: not dumped, dc: not copied on fork,
+ * lo: locked. */
 static void flags_of(const void *address, char flags[256])
 {
     FILE *maps = fopen("/proc/self/smaps", "r");
@@ -173,7 +174,8 @@ static void vault_is_locked_and_wiped(void)
     CHECK(cell && other && other == cell + 96);
     flags_of(cell, flags);
     CHECK(strstr(flags, " dd") && strstr(flags, " dc"));
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__clang__) /* whose runtime makes mlock() do nothing */
+/* The run time of AddressSanitizer makes mlock() do nothing. */
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__clang__)
     CHECK(vault.unlocked_bytes > 0 || strstr(flags, " lo"));
 #endif
     CHECK(vault.locked_bytes + vault.unlocked_bytes == 64 << 10);

@@ -1,6 +1,6 @@
-/* Real TLS conversations made by libssl in memory, as the wire would show them: pieces with direction and
- * time, the key log lines, and what each side really said. And a listener that hears what tls.h makes of
- * such a conversation. */
+/* Real TLS conversations made by libssl in memory, as the wire would show them: pieces with
+ * direction and time, the key log lines, and what each side really said. And a listener that
+ * hears what tls.h makes of such a conversation. */
 #ifndef HOPTAP_TLS_CONVERSATION_H
 #define HOPTAP_TLS_CONVERSATION_H
 
@@ -94,8 +94,8 @@ static inline SSL_CTX *context_of(bool server, int version)
     SSL_CTX_set_min_proto_version(context, version);
     SSL_CTX_set_max_proto_version(context, version);
     SSL_CTX_set_keylog_callback(context, remember_line);
-    SSL_CTX_set_session_id_context(context, (const uint8_t *)"test", 4);
     if (server) {
+        SSL_CTX_set_session_id_context(context, (const uint8_t *)"test", 4);
         add_certificate(context, true, "server.example");
         add_certificate(context, false, "server.example");
         SSL_CTX_set_dh_auto(context, 1);
@@ -328,6 +328,10 @@ static inline void listener_close(struct listener *listener)
 {
     tls_close(listener->tls, listener->last_ns);
     tls_secrets_close(listener->secrets);
+    if (listener->budget.used_bytes) { /* everything taken is given back */
+        fprintf(stderr, "%zu bytes of the budget are lost\n", listener->budget.used_bytes);
+        abort();
+    }
     for (int i = 0; i < 2; i++) {
         free(listener->heard[i]);
         free(listener->clear[i]);

@@ -1,8 +1,8 @@
 /* Frames through the whole core: decap, fragments, flows, streams, TLS, HTTP, batch.
  *
- * Input: first byte: which link type; then key log lines (two bytes of length before them); then for
- * each packet the time since the last one (one byte, in steps of 10 ms), its length (two bytes) and
- * its bytes. */
+ * Input: first byte: which link type; then key log lines (two bytes of length before them); then
+ * for each packet the time since the last one (one byte, in steps of 10 ms), its length (two bytes)
+ * and its bytes. */
 #include "engine.h"
 #include "fuzz.h"
 #include "source.h"

@@ -1,12 +1,14 @@
 /* links: tls*.c */
-/* A conversation of pieces, gaps, ends, key log lines and waits. Invariants: plaintext only of a session
- * that says so, ends and memory in balance. Each operation is a byte that says what, then its argument:
+/* A conversation of pieces, gaps, ends, key log lines and waits. Invariants: plaintext only of a
+ * session that says so, ends and memory in balance. Each operation is a byte that says what,
+ * then its argument:
  *
  *   bits 0-1: 0 data, 1 gap, 2 end, 3 other    bit 2: direction    bits 3-7: time that passes
  *   data: length of 2 bytes, the bytes; a length with the high bit set feeds them one by one
  *   gap: length of 2 bytes; other: 0 wake, 1 key log line to the next line end, 2 a new flow
  *
- * With -DFUZZ_SEEDS it is a program that writes real conversations of this form into a directory. */
+ * With -DFUZZ_SEEDS it is a program that writes real conversations of this form into a
+ * directory. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -201,14 +203,18 @@ int main(int count, char **arguments)
         int version;
         const char *suite;
     } rows[] = {
-        {TLS1_3_VERSION, "TLS_AES_128_GCM_SHA256"},   {TLS1_3_VERSION, "TLS_CHACHA20_POLY1305_SHA256"},
-        {TLS1_2_VERSION, "ECDHE-RSA-AES128-GCM-SHA256"}, {TLS1_2_VERSION, "AES128-SHA"},
-        {TLS1_2_VERSION, "ECDHE-ECDSA-AES128-CCM8"},  {TLS1_1_VERSION, "ECDHE-RSA-AES256-SHA"},
+        {TLS1_3_VERSION, "TLS_AES_128_GCM_SHA256"},
+        {TLS1_3_VERSION, "TLS_CHACHA20_POLY1305_SHA256"},
+        {TLS1_2_VERSION, "ECDHE-RSA-AES128-GCM-SHA256"},
+        {TLS1_2_VERSION, "AES128-SHA"},
+        {TLS1_2_VERSION, "ECDHE-ECDSA-AES128-CCM8"},
+        {TLS1_1_VERSION, "ECDHE-RSA-AES256-SHA"},
         {TLS1_VERSION, "AES128-SHA"},
     };
     static struct conversation talk;
     for (size_t i = 0; count > 1 && i < sizeof rows / sizeof rows[0]; i++) {
-        SSL_CTX *client = context_of(false, rows[i].version), *server = context_of(true, rows[i].version);
+        SSL_CTX *client = context_of(false, rows[i].version);
+        SSL_CTX *server = context_of(true, rows[i].version);
         SSL_CTX_set_ciphersuites(client, rows[i].suite);
         SSL_CTX_set_cipher_list(client, rows[i].suite);
         struct pair pair;
