@@ -3,6 +3,7 @@
 pytest tests/test_captures.py --update      rewrites records.ndjson; read the diff
 """
 
+import gzip
 import json
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,17 @@ def golden_lines(records: list[Record]) -> list[str]:
     return [json.dumps(named(record, names), ensure_ascii=False) for record in records]
 
 
+def key_log(directory: Path, tmp_path: Path) -> list[str | Path]:
+    """The options that decrypt the capture, when its session secrets are there."""
+    packed = directory / "keys.log.gz"
+    if not packed.exists():
+        return []
+    log = tmp_path / "keys.log"
+    log.touch(mode=0o600)
+    log.write_bytes(gzip.decompress(packed.read_bytes()))
+    return ["--keys", log]
+
+
 @pytest.mark.parametrize("directory", GOLDEN, ids=lambda path: path.name)
 @pytest.mark.parametrize("workers", ["1", "3"])
 def test_golden(directory: Path, workers: str, tmp_path: Path, update: bool) -> None:
@@ -45,7 +57,8 @@ def test_golden(directory: Path, workers: str, tmp_path: Path, update: bool) -> 
     key.write_text("00" * 32)
     out = tmp_path / "out.ndjson"
     capture = directory / "capture.pcap.zst"
-    hoptap("replay", "--hash-key", key, "--workers", workers, "--out", out, capture)
+    options = ["--hash-key", key, "--workers", workers, "--out", out, *key_log(directory, tmp_path)]
+    hoptap("replay", *options, capture)
     lines = golden_lines(read_records(out))
     expected = directory / "records.ndjson"
     if update:
