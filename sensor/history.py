@@ -1,7 +1,8 @@
 """Records of the last days in SQLite, for `hoptap who`.
 
 Holds nothing but records, so nothing secret. One process writes; readers come and go (WAL). A
-record is found by the names it speaks of: its target, its users, the candidates of its hop.
+record is found by the names it speaks of: its target, its users, the candidates of its hop and
+what else its action names.
 """
 
 import json
@@ -229,6 +230,7 @@ def names_of(body: dict[str, Any]) -> Iterator[str]:
         body.get("to", {}).get("user"),
         *body.get("chain", {}).get("users", ()),
         *(candidate.get("user") for candidate in hop.get("candidates", ())),
+        *body.get("extra", {}).get("related", "").split(", "),  # a new machine's name
     )
     return (name for name in spoken if name)
 

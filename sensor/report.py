@@ -66,13 +66,15 @@ def operation_text(body: Body) -> str:
 
 
 def target_text(body: Body) -> str:
+    """What was acted on, and what the action names besides: a new machine, a program in the guest."""
     target = body.get("target", {})
     name, identity = target.get("name", ""), target.get("id", "")
     if body.get("guest_user"):
         name = f"{name or identity} as {body['guest_user']}"
     elif name and identity:
         name = f"{name} ({identity})"
-    return str(name or identity)
+    related = body.get("extra", {}).get("related", "")
+    return f"{name or identity} -> {related}" if related else str(name or identity)
 
 
 def outcome_text(body: Body) -> str:

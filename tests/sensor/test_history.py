@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from sensor.history import DAY_NS, Bounds, History, HistoryError, Query, find
+from sensor.history import DAY_NS, Bounds, History, HistoryError, Query, find, names_of
 from sensor.metrics import Counted
 from sensor.records import Candidate, Chain, Endpoint, Hop, ObjectRef, Record
 
@@ -273,3 +273,10 @@ def test_a_reader_without_rights_on_the_directory_reads() -> None:
         done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
         assert (done.stdout, done.stderr) == ("1\n", "")
         assert os.listdir(directory) == ["history.db"]
+
+
+def test_names_of_what_an_action_made() -> None:
+    """Who created a machine is asked by the machine's name, not by its folder's."""
+    body = {"target": {"id": "ha-folder-vm"}, "extra": {"related": "web-01, [LocalDS_0]"}}
+    assert {"ha-folder-vm", "web-01"} <= set(names_of(body))
+    assert "" not in set(names_of({"target": {"id": "vm-1"}}))
