@@ -66,7 +66,7 @@ def operation_text(body: Body) -> str:
 
 
 def target_text(body: Body) -> str:
-    """What was acted on, and what the action names besides: a new machine, a program in the guest."""
+    """What was acted on, and what the action names besides: a new machine, a guest's program."""
     target = body.get("target", {})
     name, identity = target.get("name", ""), target.get("id", "")
     if body.get("guest_user"):
