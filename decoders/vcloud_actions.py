@@ -54,7 +54,7 @@ def action(vcd: RestTransaction) -> list[Message]:
         operation=name or f"{vcd.method} {'/'.join(words)}",
         operation_class=kind,
         target=target,
-        related=_related(vcd, target, made, task),
+        related=_related(vcd, target, made),
         outcome=vcd.outcome,
         fault=vcd.fault,
         task=task.id if task else _location_task(vcd),
@@ -100,9 +100,7 @@ def _objects(vcd: RestTransaction, task: VcdTask | None) -> tuple[Target, list[T
     return named or target, [each for each in made if each.id]
 
 
-def _related(
-    vcd: RestTransaction, target: Target, made: list[Target], task: VcdTask | None
-) -> tuple[Target, ...]:
+def _related(vcd: RestTransaction, target: Target, made: list[Target]) -> tuple[Target, ...]:
     named = [*made]
     name = get(vcd.asked, "name")
     if name and name not in [each.name for each in (*made, target)]:
@@ -110,8 +108,6 @@ def _related(
     for element in vcd.asked.walk():
         if element.name[:1].upper() + element.name[1:] in _NAMED_PARTS and get(element, "href"):
             named.append(named_object(element))
-    if task and task.user:
-        named.append(Target("User", name=task.user))
     named += _tenant(vcd)
     return tuple(dict.fromkeys(each for each in named if each != target))[:RELATED_MAX]
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import NamedTuple
 
-from decoders.message import Message, Target
+from decoders.message import Message
 from sensor.correlate import chains
 from sensor.correlate.actions import Action, Actions, Cause, Fact, Pairs, Path
 from sensor.correlate.inventory import Inventory
@@ -266,16 +266,11 @@ def _candidate(path: Path, actions: Actions) -> Candidate:
     )
 
 
-def _is_object(target: Target) -> bool:
-    """The user that a cloud task names is no object of it, and lacks the organisation."""
-    return bool(target.name) and target.type != "User"
-
-
 def _extra(action: Action) -> dict[str, str]:
     call = action.call
     extra = {
         "request_id": call.request_id,
-        "related": ", ".join(each.name for each in call.related if _is_object(each)),
+        "related": ", ".join(each.name for each in call.related if each.name),
         "result": action.result.id,
         "initiated_by": call.initiated_by,
         "guest_interactive": "true" if call.guest_interactive else "",

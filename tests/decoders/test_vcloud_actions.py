@@ -46,7 +46,6 @@ def test_new_vapp() -> None:
     assert call.related == (
         Target("VApp", f"vapp-{APP}", "appC"),
         Target("VAppTemplate", f"vappTemplate-{MACHINE}", "tpl"),
-        Target("User", name="alice"),
     )
     assert (call.task, call.request_id, call.operation_id) == (
         TASK,
