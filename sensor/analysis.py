@@ -61,12 +61,15 @@ class AnalysisLimits:
 
 
 class Analysis:
-    """`services` and `trusted_proxies` are what the site knows; the rest is learned."""
+    """`services` (by address), `names` (of servers -> service) and `trusted_proxies` are what the
+    site knows; the rest is learned.
+    """
 
     def __init__(
         self,
         *,
         services: Mapping[str, str] | None = None,
+        names: Mapping[str, str] | None = None,
         trusted_proxies: Iterable[str] = (),
         limits: AnalysisLimits = AnalysisLimits(),
         sensor: SensorRef = SensorRef(),  # noqa: B008 - frozen
@@ -85,7 +88,7 @@ class Analysis:
         )
         self._gaps = Gaps()
         self._tls_legs = TlsLegs()
-        self._sealed = Sealed(self._recorder, self.services, self._tls_legs)
+        self._sealed = Sealed(self._recorder, self.services, self._tls_legs, names or {})
         self._claims: OrderedDict[Flow, tuple[str, int]] = OrderedDict()  # PROXY headers
         self._unnamed: OrderedDict[int, list[int]] = OrderedDict()  # session -> its actions
         self._claims_shed = 0
@@ -117,8 +120,8 @@ class Analysis:
 
     def tls(self, flow: Flow, seen: TlsSeen, time_ns: int) -> None:
         """Something of the flow's TLS is new."""
-        self._sealed.seen(flow, seen, time_ns)
         legs = self._tls_legs.seen(flow, seen.identity)
+        self._sealed.seen(flow, seen, time_ns)
         for relay in legs.relays if legs is not None else ():
             if not self.services.of_client(relay):  # a service may relay beside its own calls
                 self.services.proxy(relay)

@@ -15,7 +15,7 @@ from sensor.exits import ConfigError, InputError, PrivilegeError
 from sensor.metrics import Metrics
 from sensor.privileges import CAP_NET_RAW, has_capability
 from sensor.records import Record, SensorRef
-from sensor.settings import Settings
+from sensor.settings import Settings, is_address
 from sensor.streams import Streams, interest_of
 from sensor.version import version
 from sensor.workers import Event, Watermark, Workers
@@ -102,10 +102,11 @@ def drive(
 
 
 def _analysis(settings: Settings, inputs: Inputs) -> Analysis:
-    correlate = settings.correlate
+    correlate, sites = settings.correlate, settings.sites
     return Analysis(
-        services=dict(settings.sites.services),
-        trusted_proxies=settings.sites.trusted_proxies,
+        services={each: service for each, service in sites.services if is_address(each)},
+        names={each: service for each, service in sites.services if not is_address(each)},
+        trusted_proxies=sites.trusted_proxies,
         limits=AnalysisLimits(
             sessions_max=correlate.sessions_max,
             tickets_max=correlate.tickets_max,

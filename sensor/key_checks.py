@@ -17,6 +17,8 @@ from sensor.privileges import CAP_IPC_LOCK, has_capability
 from sensor.progress import bytes_text
 from sensor.settings import KeySettings, Settings, split_listen
 
+_QUEUE = Path("/proc/sys/net/unix/max_dgram_qlen")
+_QUEUE_LOW = 512  # what systemd sets at boot; the kernel's 10 are two handshakes
 _SECRET_BYTES = 96  # of struct tls_slot in sensor/core/tls_table.h, rounded up
 
 
@@ -41,6 +43,7 @@ def _inputs(keys: KeySettings) -> Iterator[Finding]:
     yield from (_fifo(path) for path in keys.fifo)
     if keys.unix:
         yield _unix(keys.unix)
+        yield from _queue()
     if keys.udp:
         yield _udp(keys.udp)
 
@@ -99,6 +102,17 @@ def _unix(path: str) -> Finding:
         if probe.connect_ex(path) == errno.ECONNREFUSED:
             return Finding(Level.OK, subject, "was left behind and will be made anew")
     return Finding(Level.NOTE, subject, "is in use; is the sensor running?")
+
+
+def _queue() -> Iterator[Finding]:
+    """Senders do not wait: what the kernel does not queue is lost."""
+    try:
+        queued = int(_QUEUE.read_text())
+    except (OSError, ValueError):
+        return
+    if queued < _QUEUE_LOW:
+        text = f"{queued} keys at most wait for the sensor; sysctl net.unix.max_dgram_qlen=512"
+        yield Finding(Level.NOTE, "keys.unix queue", text)
 
 
 def _makeable(subject: str, path: str) -> Finding:

@@ -5,6 +5,7 @@ between addresses that are no services is counted only.
 """
 
 from collections import OrderedDict
+from collections.abc import Mapping
 
 from sensor.correlate.actions import Fact, Pair, Pairs
 from sensor.flows import Flow
@@ -19,10 +20,13 @@ WAIT_NS = 60 * 10**9
 
 
 class Sealed:
-    def __init__(self, recorder: Recorder, services: Services, legs: TlsLegs) -> None:
+    def __init__(
+        self, recorder: Recorder, services: Services, legs: TlsLegs, names: Mapping[str, str]
+    ) -> None:
         self._recorder = recorder
         self._services = services
         self._legs = legs
+        self._names = names  # of servers, in lower case -> service
         self._waiting: OrderedDict[Flow, tuple[int, TlsSeen]] = OrderedDict()  # first seen, as now
         self._done: set[Flow] = set()  # decrypted or told, until the flow ends
         self.recorded = 0
@@ -55,19 +59,23 @@ class Sealed:
     def all(self) -> list[Record]:
         return [record for flow in list(self._waiting) for record in self._tell(flow)]
 
-    def _finish(self, flow: Flow) -> None:
+    def _finish(self, flow: Flow) -> bool:
+        """Nothing more is to be told of the flow; False if another leg's end said that before."""
         self._waiting.pop(flow, None)
         self._done.add(flow)
+        session = self._legs.session(flow)
+        if session is None:
+            return True
+        before, session.settled = session.settled, True
+        return not before
 
     def _tell(self, flow: Flow) -> list[Record]:
         first_ns, seen = self._waiting[flow]
-        self._finish(flow)
+        if not self._finish(flow):
+            return []
         if not seen.version and seen.trouble != TlsTrouble.UNSEEN:
             return []  # nobody answered
-        legs = self._legs.of(flow)
-        if legs is not None and any(each in self._done for each in legs.flows if each != flow):
-            return []  # another leg was decrypted, or told of it
-        record = self._record(flow, legs, seen, first_ns)
+        record = self._record(flow, self._legs.of(flow), seen, first_ns)
         if record is None:
             self.unrecorded += 1
             return []
@@ -110,7 +118,7 @@ class Sealed:
         if service:
             return service, (Fact("server_address", flow.server_ip, "inferred"),)
         name = seen.sni.lower().rstrip(".")
-        service = self._services.of_server(name, 0) if name else ""
+        service = self._names.get(name, "")
         return service, (Fact("sni", name, "claimed"),) if service else ()
 
 

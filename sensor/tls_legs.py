@@ -23,6 +23,7 @@ class Legs:
         self.front = self.back = flow  # where the client is, where the server is
         self.relays: set[str] = set()  # server of one leg and client of another
         self.said: OrderedDict[Message, dict[Flow, int]] = OrderedDict()
+        self.settled = False  # it was decrypted, or told that it stays sealed
 
     def add(self, flow: Flow) -> None:
         self.flows.append(flow)
@@ -64,9 +65,13 @@ class TlsLegs:
         self._identity[flow] = identity
         return legs
 
+    def session(self, flow: Flow) -> Legs | None:
+        """The session that the flow carries, if its hellos were seen."""
+        return self._sessions.get(self._identity.get(flow, ""))
+
     def of(self, flow: Flow) -> Legs | None:
         """The legs of the flow's session; None when it has this one only."""
-        legs = self._sessions.get(self._identity.get(flow, ""))
+        legs = self.session(flow)
         return legs if legs is not None and len(legs.flows) > 1 else None
 
     def repeats(self, legs: Legs, flow: Flow, message: Message) -> bool:
