@@ -96,7 +96,8 @@ struct tls_info {
     uint16_t cipher;         /* 0 likewise */
     const char *cipher_name; /* of the IANA registry; NULL when the registry has none */
     uint32_t session;        /* counts handshakes of this flow that began in clear, from 1 */
-    uint64_t random_hash;    /* of the client random: equal where two flows carry one session */
+    uint64_t random_hash;    /* of both randoms, since a client may copy another's: equal where two
+                                flows carry one session */
     uint8_t visibility;      /* enum tls_visibility */
     uint8_t trouble;         /* enum tls_trouble */
     uint8_t key_source;      /* enum tls_key_source */

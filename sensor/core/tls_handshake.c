@@ -85,6 +85,7 @@ static void describe_server(struct tls *tls, const struct tls_server_hello *hell
     struct tls_info *info = &tls->info;
     const struct tls_suite *suite = tls->handshake.agreement.suite;
     info->version = hello->version;
+    info->random_hash = hash64(info->random_hash, hello->random, TLS_RANDOM_BYTES);
     info->cipher = hello->suite;
     info->cipher_name = suite ? suite->name : NULL;
     info->resumed = tls->handshake.resumed;

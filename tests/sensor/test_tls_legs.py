@@ -1,6 +1,7 @@
 """A forward proxy passes TLS on: two flows, the same session; told once, from end to end."""
 
 import json
+import ssl
 from itertools import permutations
 from pathlib import Path
 from typing import Any
@@ -8,13 +9,16 @@ from typing import Any
 import pytest
 
 from decoders.message import Login, LoginMethod, Message, ObjectSeen, Outcome, Target
+from sensor import _core
 from sensor.analysis import Analysis
 from sensor.flows import Flow
 from sensor.records import Record
+from sensor.tls import TlsSeen
 from sensor.tls_legs import LEGS_MAX, TlsLegs
 from tests.command import hoptap
 from tests.conversation import Conversation, request
 from tests.impair import Packet, write_pcap
+from tests.sensor.core_events import events_of, source_of
 from tests.sensor.talk import BOB, MS, PROXY, START_NS, VC, flow_of
 from tests.sensor.test_sealed import seen_of
 from tests.tls_talk import TlsTalk, destroy, login
@@ -203,3 +207,32 @@ def test_a_tunnel_from_packets_to_records(tmp_path: Path, workers: str) -> None:
         assert each["to"]["user"] == "bob"
         [leg] = [fact["value"] for fact in each["hop"]["evidence"] if fact["key"] == "leg"]
         assert leg.endswith("10.1.0.11 40000 10.1.0.2 3128")
+
+
+def test_a_copied_client_hello_is_another_session(tmp_path: Path) -> None:
+    """What a client sends, another can send too; what a server answers is its own."""
+    talk, packets = proxied_packets(tmp_path)
+    hello = talk.flows[1].parts[0][1]
+    copied = Conversation("10.1.0.66", 40_000, "10.1.0.20", 443)
+    copied.say(hello)
+    copied.answer(answer_to(hello, talk.private_key))
+    packets += copied.packets(packets[-1].time_ns + MS)
+    source = source_of(write_pcap(tmp_path / "capture.pcap", packets))
+    clients: dict[int, str] = {}
+    carried: dict[str, set[str]] = {}
+    for kind, flow, _, _, _, value in events_of(source):
+        if kind == _core.FLOW:
+            clients[flow] = Flow._make(value).client_ip
+        elif kind == _core.TLS and (identity := TlsSeen._make(value).identity):
+            carried.setdefault(identity, set()).add(clients[flow])
+    assert sorted(map(sorted, carried.values())) == [["10.1.0.11", "10.1.0.2"], ["10.1.0.66"]]
+
+
+def answer_to(hello: bytes, private_key: Path) -> bytes:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(private_key)
+    received, sent = ssl.MemoryBIO(), ssl.MemoryBIO()
+    received.write(hello)
+    with pytest.raises(ssl.SSLWantReadError):
+        context.wrap_bio(received, sent, server_side=True).do_handshake()
+    return sent.read()
