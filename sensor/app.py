@@ -13,7 +13,7 @@ from sensor.analysis import Analysis, AnalysisLimits
 from sensor.correlate.correlator import Limits
 from sensor.exits import ConfigError, InputError, PrivilegeError
 from sensor.metrics import Metrics
-from sensor.privileges import CAP_NET_RAW, has_capability
+from sensor.privileges import CAP_NET_RAW, forbid_core_dumps, has_capability
 from sensor.records import Record, SensorRef
 from sensor.settings import Settings, is_address
 from sensor.streams import Streams, interest_of
@@ -136,6 +136,7 @@ def _events(sensor: Sensor) -> Generator[Event | Watermark, None, None]:
 def _add_keys(settings: Settings, sources: Sequence[_core.Source], inputs: Inputs) -> None:
     if not settings.keys.decrypt:
         return
+    forbid_core_dumps()
     for path in settings.keys.rsa_keys:
         keys.add_rsa_key(path, sources)
         keys.warn_of_readers("RSA key", path)

@@ -98,6 +98,9 @@ def _add_replay(commands: "Commands") -> None:
     _add_config(parser)
     _add_workers(parser)
     _add_keys(parser)
+    parser.add_argument(
+        "--decrypt", action="store_true", help="open TLS also with the secrets inside a pcapng"
+    )
     parser.set_defaults(call=_replay)
 
 
@@ -203,9 +206,10 @@ def _capture(options: argparse.Namespace, capture: CaptureSettings) -> CaptureSe
 def _keys(options: argparse.Namespace, keys: KeySettings) -> KeySettings:
     """With the files that the command line names; naming one is asking for what it is for."""
     logs, rsa_keys = getattr(options, "keys", []), getattr(options, "rsa_key", [])
+    asked = getattr(options, "decrypt", False)
     return replace(
         keys,
-        decrypt=keys.decrypt or bool(logs or rsa_keys),
+        decrypt=asked or keys.decrypt or bool(logs or rsa_keys),
         logs=(*keys.logs, *logs),
         rsa_keys=(*keys.rsa_keys, *rsa_keys),
     )

@@ -61,8 +61,13 @@ def write_pcap(path: Path, packets: Iterable[Packet]) -> Path:
     return path
 
 
-def write_pcapng(path: Path, packets: Iterable[Packet], interfaces: int = 2) -> Path:
-    """A pcapng file: packets dealt in turn to interfaces that count nanoseconds (if_tsresol 9)."""
+def write_pcapng(
+    path: Path, packets: Iterable[Packet], interfaces: int = 2, secrets: bytes = b""
+) -> Path:
+    """A pcapng file: packets dealt in turn to interfaces that count nanoseconds (if_tsresol 9).
+
+    `secrets` is a TLS key log for a decryption secrets block after the last packet.
+    """
     parts = [_block(0x0A0D0D0A, struct.pack("<IHHq", 0x1A2B3C4D, 1, 0, -1))]
     resolution = struct.pack("<HHB3x", 9, 1, 9) + struct.pack("<HH", 0, 0)
     for _ in range(interfaces):
@@ -73,6 +78,8 @@ def write_pcapng(path: Path, packets: Iterable[Packet], interfaces: int = 2) -> 
             "<IIIII", number % interfaces, high, low, len(packet.frame), packet.wire_bytes
         )
         parts.append(_block(6, head + packet.frame))
+    if secrets:
+        parts.append(_block(10, struct.pack("<II", 0x544C534B, len(secrets)) + secrets))
     path.write_bytes(b"".join(parts))
     return path
 

@@ -2,6 +2,7 @@
 
 import json
 import ssl
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -10,9 +11,9 @@ from typing import Any
 import pytest
 
 from sensor.exits import Exit
-from tests.command import hoptap, write_config
+from tests.command import HOPTAP, TIMEOUT_S, hoptap, write_config
 from tests.conversation import Conversation
-from tests.impair import Packet, write_pcap
+from tests.impair import Packet, write_pcap, write_pcapng
 from tests.lab.namespaces import CLIENT_INTERFACE, SERVER_INTERFACE, open_wire, wait_for
 from tests.lab.sensor import listening
 from tests.tls_talk import NAME, TlsTalk, destroy, login
@@ -20,6 +21,7 @@ from tests.tls_talk import NAME, TlsTalk, destroy, login
 CLIENT, SERVER = "10.1.0.11", "10.1.0.20"
 PASSWORD = "Tr0ub4dor-and-3"
 LATE_S = 0.5
+NO_CORE_FILE = "Max core file size        0                    0"
 SEND = (sys.executable, "-m", "tests.lab.send")
 Record = dict[str, Any]
 
@@ -93,6 +95,18 @@ def test_the_configuration_opens_a_replay_that_names_it(talk: TlsTalk, tmp_path:
         assert len(records_of("-c", config, capture)) == count
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_secrets_inside_a_pcapng_open_it_when_asked(
+    talk: TlsTalk, tmp_path: Path, workers: str
+) -> None:
+    packets, secrets = talk.flows[0].packets(), talk.keys.read_bytes()
+    capture = write_pcapng(tmp_path / "capture.pcapng", packets, secrets=secrets)
+    found = records_of("--decrypt", "--workers", workers, capture)
+    assert [each["op"]["name"] for each in found] == ["Login", "Destroy_Task"]
+    assert {each["tls"]["key_source"] for each in found} == {"dsb"}
+    assert records_of("--workers", workers, capture) == []
+
+
 def test_a_wrong_key_log_is_no_error_and_tells_nothing(talk: TlsTalk, tmp_path: Path) -> None:
     wrong = tmp_path / "wrong.log"
     lines = [line.split() for line in talk.keys.read_text().splitlines()]
@@ -121,6 +135,20 @@ def test_what_is_wrong_with_a_key_is_one_line(talk: TlsTalk, tmp_path: Path) -> 
         f"hoptap: warning: key log {talk.keys}: others on this machine may read it; "
         f"chmod o-r {talk.keys}\n"
     )
+
+
+def test_a_replay_with_keys_leaves_no_core_file(talk: TlsTalk) -> None:
+    allowed = ("bash", "-c", 'ulimit -S -c hard; exec "$0" "$@"')
+    with subprocess.Popen(
+        [*allowed, HOPTAP, "replay", "--keys", str(talk.keys), "-"],
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdin is not None
+        limits = Path(f"/proc/{process.pid}/limits")
+        wait_for(lambda: NO_CORE_FILE in limits.read_text(), "no core file")
+        process.stdin.close()
+        assert process.wait(TIMEOUT_S) == Exit.INPUT  # an empty capture
 
 
 def checked(config: Path) -> dict[str, tuple[str, str]]:
