@@ -132,7 +132,7 @@ def _by_flow(records: Iterable[Body]) -> dict[tuple[tuple[str, str], str], list[
     for record in records:
         if record["kind"] in ("login", "action"):
             last[record["id"]] = record
-        elif record["kind"] == "chain":
+        elif record["kind"] == "chain" and "amends" in record:  # else of TLS that stayed closed
             last[record["amends"]] = record
     seen: dict[tuple[tuple[str, str], str], list[Body]] = defaultdict(list)
     for record in last.values():
