@@ -58,6 +58,36 @@ class TransactionFlag(IntEnum):
     DECRYPTED = 256
 
 
+class Framing(IntEnum):
+    """Framed.protocol (sensor/core/framed.h)."""
+
+    AUTHD = 1
+    NFC = 2
+    NFC_AIO = 3
+    VIX = 4
+    CONSOLE = 5
+
+
+class FramedFlag(IntEnum):
+    """Bits of Framed.flags (sensor/core/framed.h)."""
+
+    CUT = 1
+    DECRYPTED = 2
+    BULK = 4
+    BLANKED = 8
+
+
+class Framed(NamedTuple):
+    """One message of a protocol of TCP 902, as the core framed it; secrets are blanked there."""
+
+    protocol: int  # Framing
+    flags: int  # FramedFlag
+    tls_session: int  # counted from 1 within the flow; 0: in clear
+    size_bytes: int  # on the wire
+    start_ns: int  # its first byte
+    data: bytes
+
+
 class Want(IntEnum):
     """Bits of an interest rule (sensor/core/interest.h)."""
 
@@ -108,6 +138,7 @@ class LoginMethod(StrEnum):
     CLONE = "clone"
     IMPERSONATION = "impersonation"
     TOKEN = "token"  # an API token or a JWT of an identity provider
+    TICKET = "ticket"  # handed out by another service to whoever asked there
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +248,27 @@ class Call(Message):
     initiated_by: str = ""  # the user for whom an extension says it acts (CreateTask)
     activation_id: str = ""  # of the task that the call creates, chosen by the client (CreateTask)
     ticket: str = ""  # hash of the ticket that the call redeems
+    # What else is worth a line in the record's `extra`: ("intent", "read"), ("client", "vddk").
+    details: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moved(Message):
+    """An opened disk, console or file is closed: the bytes that went each way since its call."""
+
+    call_ns: int  # time_ns of the Call that opened it; `token` is the Call's
+    to_server_bytes: int
+    to_client_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostBeat(Message):
+    """A hypervisor's heartbeat to its vCenter."""
+
+    host_key: str
+    address: str  # as the host says
+    build: int
+    counter: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -265,4 +317,40 @@ class TransactionDecoder(Protocol):
 
     def transaction(self, transaction: Transaction) -> list[Message]:
         """What it says. Raises DecodeError when the peer broke the protocol."""
+        ...
+
+
+class StreamDecoder(Protocol):
+    """Decodes what the core framed on one flow; sans-IO. Made by a StreamDecoderFactory."""
+
+    name: str
+
+    def message(self, direction: Direction, framed: Framed, time_ns: int) -> list[Message]:
+        """What it says. Raises DecodeError when the peer broke the protocol: the flow is lost."""
+        ...
+
+    def gap(self, direction: Direction, size_bytes: int, time_ns: int) -> list[Message]:
+        """Bytes are missing: what hung on them is given up, not guessed."""
+        ...
+
+    def tls(self, tls_session: int, is_open: bool, time_ns: int) -> list[Message]:
+        """A TLS handshake began on the flow; `is_open`: its plaintext can be read."""
+        ...
+
+    def close(self, time_ns: int, to_server_bytes: int, to_client_bytes: int) -> list[Message]:
+        """The flow is over; bytes of the whole flow, by direction."""
+        ...
+
+
+# A name for the flow's own session, which no token on the wire has, -> a decoder for the flow.
+StreamDecoderFactory = Callable[[str], StreamDecoder]
+
+
+class DatagramDecoder(Protocol):
+    """Decodes UDP payloads of a port; sans-IO, no state."""
+
+    name: str
+
+    def datagram(self, payload: bytes, time_ns: int) -> list[Message]:
+        """Raises DecodeError when it is no message of the protocol."""
         ...

@@ -12,6 +12,7 @@ DATAGRAM: int  # value: bytes of a UDP payload
 PROXY_HEADER: int  # value: bytes of a PROXY protocol header
 FLOW_END: int  # value: (packets to server, packets to client, bytes to server, bytes to client)
 TLS: int  # value: TlsTuple; direction 0
+MESSAGE: int  # value: FramedTuple, one message of a protocol of TCP 902
 
 TO_SERVER: int
 TO_CLIENT: int
@@ -41,6 +42,9 @@ TlsTuple = tuple[
     str, str, str, str, str, str, str, str, str, str,
     str, str,
 ]  # fmt: skip
+
+# (protocol, flags, TLS session or 0, size_bytes, start_ns, data), as sensor/core/framed.h says
+FramedTuple = tuple[int, int, int, int, int, bytes]
 
 COUNTERS: tuple[str, ...]
 LIMITS: tuple[str, ...]
