@@ -51,8 +51,8 @@ class _Builder:
     def finish(self) -> None:
         """Ends what a cut body left open. A cut leaf loses its text: half a name is a wrong one."""
         while self._open:
-            element = self._open.pop()
-            element.text = "".join(self._texts.pop()) if element.children else ""
+            element, texts = self._open.pop(), self._texts.pop()
+            element.text = "".join(texts) if element.children else ""
 
 
 def _take_attributes(element: Element, attributes: list[str]) -> None:

@@ -8,6 +8,7 @@ import errno
 import os
 import socket
 import stat
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -23,7 +24,7 @@ _SO_RXQ_OVFL = 40  # asm-generic/socket.h: how many datagrams the full queue tur
 _COUNT_BYTES = 4
 
 
-class _Port:
+class _Port(ABC):
     """What FIFO and sockets have in common."""
 
     kind = ""
@@ -34,8 +35,8 @@ class _Port:
         self.problem = ""
         self._lines = Lines(take, self.tally)
 
-    def fileno(self) -> int:
-        raise NotImplementedError
+    @abstractmethod
+    def fileno(self) -> int: ...
 
     def poll(self) -> bool:
         """Hand over what has come; True when there may be more at once."""
@@ -51,9 +52,9 @@ class _Port:
             return False
         return True
 
+    @abstractmethod
     def _read(self) -> bool:
         """One read; False when there was nothing. Raises OSError."""
-        raise NotImplementedError
 
     def _shed(self) -> None:
         self.tally.shed_bytes += self._lines.drop()

@@ -2,6 +2,7 @@
 
 import base64
 import re
+import subprocess
 from collections.abc import Iterator
 from html import escape
 from pathlib import Path
@@ -42,6 +43,9 @@ _RETURNED = {
     "LoginExtensionByCertificate": r"<key>([^<]+)<",
     "LoginExtensionBySubjectName": r"<key>([^<]+)<",
 }
+# TCP 902. A password of letters alone, as guessed ones are, is a word that outputs have anyway.
+_DAEMON = re.compile(r"^(PASS|SESSION|USER) (\S*[\d!]\S*)\r?$", re.MULTILINE)
+_OF_HTTP2 = {"cookie": "http2.headers.cookie", "set-cookie": "http2.headers.set_cookie"}
 _SESSION_PATHS = ("/api/session", "/rest/com/vmware/cis/session")
 
 
@@ -53,6 +57,85 @@ def secrets_of(capture: Path) -> dict[str, str]:
             if len(value) >= SECRET_CHARS_MIN:
                 found.setdefault(value, what)
     return found
+
+
+def secrets_under_tls(capture: Path, tls_option: str) -> dict[str, str]:
+    """The same of HTTP and of the daemon on TCP 902 inside TLS, as tshark decrypts it with this
+    preference."""
+    tshark = ["tshark", "-n", "-r", str(capture), "-o", tls_option]
+    streams = _said([*tshark, "-Y", "tls", "-T", "fields", "-e", "tcp.stream"]).split()
+    follow = [f"-zfollow,tls,raw,{each}" for each in sorted(set(streams))]
+    found: dict[str, str] = {}
+    for side in _sides(_said([*tshark, "-q", *follow])):
+        for what, value in (*_of_side(side), *_DAEMON.findall(side)):
+            if len(value) >= SECRET_CHARS_MIN:
+                found.setdefault(value, what)
+    for header, field in _OF_HTTP2.items():
+        for line in _said([*tshark, "-Y", field, "-T", "fields", "-e", field]).splitlines():
+            for what, value in _of_cookie(header, line):
+                if len(value) >= SECRET_CHARS_MIN:
+                    found.setdefault(value, what)
+    return found
+
+
+def _said(command: list[str]) -> str:
+    return subprocess.run(command, capture_output=True, check=True, text=True).stdout
+
+
+def _sides(followed: str) -> Iterator[str]:
+    """What each side of each stream said: lines in hex, the server's with a tab before them."""
+    for stream in followed.split("Follow: tls,raw")[1:]:
+        lines = [line for line in stream.splitlines() if re.fullmatch(r"\t?[0-9a-f]+", line)]
+        for server in (False, True):
+            said = "".join(line.strip() for line in lines if line.startswith("\t") is server)
+            yield bytes.fromhex(said).decode("utf-8", "replace")
+
+
+def _of_side(text: str) -> Iterator[tuple[str, str]]:
+    yield from _of_head(text.encode("latin-1", "replace"))  # of a body only lines like headers
+    yield from _of_text(text)
+    for operation, pattern in _RETURNED.items():
+        answer = rf"<(?:[\w.-]+:)?{operation}Response[\s>].*?</(?:[\w.-]+:)?{operation}Response>"
+        for body in re.findall(answer, text, re.DOTALL):
+            for value in re.findall(pattern, body):
+                yield f"returned by {operation}", value
+
+
+def key_material(secrets: bytes) -> dict[bytes, str]:
+    """What must stay secret of a key log, or of a private key in PEM: value -> what it is."""
+    text, found = secrets.decode(), dict[bytes, str]()
+    for label, value in re.findall(r"^(\w+) [0-9a-f]+ ([0-9a-f]{64,})$", text, re.MULTILINE):
+        found[bytes.fromhex(value)] = label
+    pem = re.search(r"PRIVATE KEY-----(.*?)-----END", text, re.DOTALL)
+    if pem:
+        der = base64.b64decode(pem[1])
+        found[der] = "private key"
+        found |= dict.fromkeys(_private_numbers(der), "number of the private key")
+    return found
+
+
+def _private_numbers(der: bytes) -> Iterator[bytes]:
+    """Its long INTEGERs (RFC 8017 appendix A.1.2) but for the first, the public modulus."""
+    numbers = [
+        der[at + header : at + header + size].lstrip(b"\0")
+        for at, header, size in _integers(der)
+        if size > 32
+    ]
+    yield from numbers[1:]
+
+
+def _integers(der: bytes) -> Iterator[tuple[int, int, int]]:
+    """(offset, header bytes, content bytes) of each INTEGER; PKCS #8 wraps all in OCTET STRING."""
+    at = 0
+    while at < len(der):
+        kind, size, header = der[at], der[at + 1], 2
+        if size > 0x80:
+            header += size & 0x7F
+            size = int.from_bytes(der[at + 2 : at + header])
+        if kind == 0x02:
+            yield at, header, size
+        constructed = kind == 0x30 or (kind == 0x04 and der[at + header] == 0x30)
+        at += header + (0 if constructed else size)
 
 
 def _of_transaction(transaction: Transaction) -> Iterator[tuple[str, str]]:
@@ -107,15 +190,15 @@ def _of_text(text: str) -> Iterator[tuple[str, str]]:
 
 def encodings(secret: str) -> dict[str, bytes]:
     """The secret as it could appear in some output: what to search for, by the encoding's name."""
-    raw = secret.encode()
-    forms = {
-        "clear": raw,
-        "hex": raw.hex().encode(),
-        "HEX": raw.hex().upper().encode(),
+    return encodings_of_bytes(secret.encode()) | {
         "URL": quote(secret, safe="").encode(),
         "XML": escape(secret).encode(),
         "JSON": secret.replace("\\", "\\\\").replace('"', '\\"').encode(),
     }
+
+
+def encodings_of_bytes(raw: bytes) -> dict[str, bytes]:
+    forms = {"clear": raw, "hex": raw.hex().encode(), "HEX": raw.hex().upper().encode()}
     for shift in range(3):
         # the characters of the base64 text that depend on nothing but the secret
         first, last = -(-shift * 8 // 6), (shift + len(raw)) * 8 // 6
@@ -133,3 +216,19 @@ def leaks(content: bytes, secrets: dict[str, str]) -> list[str]:
         for encoding, form in encodings(secret).items()
         if form in content
     ]
+
+
+def key_leaks(content: bytes, material: dict[bytes, str]) -> list[str]:
+    """The same of key material; a third of a secret is one too many."""
+    return [
+        f"{what} ({len(secret)} bytes), {encoding}"
+        for secret, what in material.items()
+        for part in _thirds(secret)
+        for encoding, form in encodings_of_bytes(part).items()
+        if form in content
+    ]
+
+
+def _thirds(secret: bytes) -> Iterator[bytes]:
+    size = len(secret) // 3
+    return (secret[at : at + size] for at in range(0, 3 * size, size))

@@ -70,6 +70,16 @@ bool intake_add(struct intake *intake, enum tls_key_source source, const char *l
     return added;
 }
 
+bool intake_copy(struct intake *to, struct intake *from)
+{
+    bool added = true;
+    pthread_mutex_lock(&from->mutex);
+    for (const struct parcel *each = from->first; added && each; each = each->next)
+        added = intake_add(to, each->source, each->lines, each->bytes);
+    pthread_mutex_unlock(&from->mutex);
+    return added;
+}
+
 static struct parcel *take_all(struct intake *intake)
 {
     pthread_mutex_lock(&intake->mutex);

@@ -11,6 +11,8 @@ struct intake *intake_open(void);
 /* From any thread. Copies; false when the lines that wait are too many, or memory is short. */
 bool intake_add(struct intake *intake, enum tls_key_source source, const char *lines,
                 size_t bytes);
+/* A copy of all that waits in `from` waits in `to` as well; false as of intake_add. */
+bool intake_copy(struct intake *to, struct intake *from);
 /* Calls `line` for each whole line, in order, then wipes them; true when there was one. */
 bool intake_drain(struct intake *intake,
                   void (*line)(void *context, enum tls_key_source source, const char *line,

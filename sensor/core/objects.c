@@ -65,20 +65,28 @@ enum {
     BLOCK_BYTES = 64,
 };
 
-/* Bit n: block[n] is '<'. A property read is one tag after the other, nearly none of them ours. */
-static inline uint64_t tags_in(const uint8_t block[BLOCK_BYTES])
+/* Bit n: a tag that may be ours, by its first letter, begins at block[n]; reads one byte more. A
+ * property read is one tag after the other, and most are not ours. */
+static inline uint64_t tags_in(const uint8_t block[BLOCK_BYTES + 1])
 {
     uint64_t tags = 0;
 #ifdef __SSE2__
     const __m128i bracket = _mm_set1_epi8('<');
+    const __m128i o = _mm_set1_epi8('o'), v = _mm_set1_epi8('v'), n = _mm_set1_epi8('n');
     for (int i = 0; i < BLOCK_BYTES; i += 16) {
         __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)(block + i));
-        uint32_t equal = (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(bytes, bracket));
-        tags |= (uint64_t)equal << i;
+        __m128i next = _mm_loadu_si128((const __m128i *)(const void *)(block + i + 1));
+        __m128i letter = _mm_or_si128(_mm_cmpeq_epi8(next, v), _mm_cmpeq_epi8(next, n));
+        letter = _mm_or_si128(letter, _mm_cmpeq_epi8(next, o));
+        letter = _mm_and_si128(letter, _mm_cmpeq_epi8(bytes, bracket));
+        tags |= (uint64_t)(uint32_t)_mm_movemask_epi8(letter) << i;
     }
 #else
-    for (int i = 0; i < BLOCK_BYTES; i++)
-        tags |= (uint64_t)(block[i] == '<') << i;
+    for (int i = 0; i < BLOCK_BYTES; i++) {
+        uint8_t next = block[i + 1];
+        bool ours = block[i] == '<' && (next == 'o' || next == 'v' || next == 'n');
+        tags |= (uint64_t)ours << i;
+    }
 #endif
     return tags;
 }
@@ -125,7 +133,7 @@ bool objects_are_new(const struct interest *interest, struct changes *changes,
         .server = hash64(0, server, ADDRESS_BYTES),
     };
     const uint8_t *at = body.data, *end = body.data + body.bytes, *block = body.data;
-    for (; end - block >= BLOCK_BYTES; block += BLOCK_BYTES) {
+    for (; end - block > BLOCK_BYTES; block += BLOCK_BYTES) {
         for (uint64_t tags = tags_in(block); tags; tags &= tags - 1) {
             const uint8_t *tag = block + __builtin_ctzll(tags);
             if (tag >= at)

@@ -58,6 +58,10 @@ enum tls_rsa_verdict tls_secrets_rsa_key(struct tls_secrets *secrets, const char
  * after lines were taken and as packet time passes. Cheap when nothing is due. Calls sinks. */
 void tls_wake(struct tls_secrets *secrets, uint64_t time_ns);
 
+/* What libcrypto keeps of the calling thread goes now: a thread may still be ending, and wipe it,
+ * when tls_secrets_close() has freed what it refers to. The last call of a thread that fed flows. */
+void tls_secrets_leave(struct tls_secrets *secrets);
+
 /* Rises when a secret is taken that was not known; ciphertext held now, of all flows; bytes of
  * secrets that the kernel did not let us lock (RLIMIT_MEMLOCK). */
 uint64_t tls_secrets_generation(const struct tls_secrets *secrets);

@@ -40,8 +40,23 @@ static struct slice list_of(struct slice extension, uint32_t length_bytes)
     return wire.bad ? (struct slice){NULL, 0} : list;
 }
 
-static void client_extension(struct tls_client_hello *hello, uint32_t type, struct slice data)
+/* RFC 8446 section 4.2: calls `take` for each extension of a list; false when the list is broken. */
+static bool each_extension(struct slice extensions,
+                           void (*take)(void *seen, uint32_t type, struct slice data), void *seen)
 {
+    struct wire list = wire_of(extensions);
+    while (list.left && !list.bad) {
+        uint32_t type = wire_number(&list, 2);
+        struct slice data = wire_vector(&list, 2);
+        if (!list.bad)
+            take(seen, type, data);
+    }
+    return !list.bad;
+}
+
+static void client_extension(void *seen, uint32_t type, struct slice data)
+{
+    struct tls_client_hello *hello = seen;
     switch (type) {
     case EXTENSION_SERVER_NAME:
         hello->has_server_name = true;
@@ -85,18 +100,12 @@ bool tls_client_hello_parse(struct slice body, struct tls_client_hello *hello)
     if (!wire.left)
         return true;
     hello->extensions = wire_vector(&wire, 2);
-    struct wire list = wire_of(hello->extensions);
-    while (list.left && !list.bad) {
-        uint32_t type = wire_number(&list, 2);
-        struct slice data = wire_vector(&list, 2);
-        if (!list.bad)
-            client_extension(hello, type, data);
-    }
-    return !wire.bad && !list.bad;
+    return each_extension(hello->extensions, client_extension, hello) && !wire.bad;
 }
 
-static void server_extension(struct tls_server_hello *hello, uint32_t type, struct slice data)
+static void server_extension(void *seen, uint32_t type, struct slice data)
 {
+    struct tls_server_hello *hello = seen;
     switch (type) {
     case EXTENSION_TRUNCATED_HMAC:
         hello->truncated_hmac = true;
@@ -135,30 +144,21 @@ bool tls_server_hello_parse(struct slice body, struct tls_server_hello *hello)
     if (!wire.left)
         return true;
     hello->extensions = wire_vector(&wire, 2);
-    struct wire list = wire_of(hello->extensions);
-    while (list.left && !list.bad) {
-        uint32_t type = wire_number(&list, 2);
-        struct slice data = wire_vector(&list, 2);
-        if (!list.bad)
-            server_extension(hello, type, data);
-    }
-    return !wire.bad && !list.bad;
+    return each_extension(hello->extensions, server_extension, hello) && !wire.bad;
+}
+
+static void encrypted_extension(void *seen, uint32_t type, struct slice data)
+{
+    struct tls_encrypted_extensions *extensions = seen;
+    if (type == EXTENSION_ALPN)
+        extensions->protocol = first_protocol(data);
+    if (type == EXTENSION_EARLY_DATA)
+        extensions->early_data = true;
 }
 
 bool tls_encrypted_extensions_parse(struct slice body, struct tls_encrypted_extensions *seen)
 {
     struct wire wire = wire_of(body);
     *seen = (struct tls_encrypted_extensions){0};
-    struct wire list = wire_of(wire_vector(&wire, 2));
-    while (list.left && !list.bad) {
-        uint32_t type = wire_number(&list, 2);
-        struct slice data = wire_vector(&list, 2);
-        if (list.bad)
-            break;
-        if (type == EXTENSION_ALPN)
-            seen->protocol = first_protocol(data);
-        if (type == EXTENSION_EARLY_DATA)
-            seen->early_data = true;
-    }
-    return !wire.bad && !list.bad;
+    return each_extension(wire_vector(&wire, 2), encrypted_extension, seen) && !wire.bad;
 }

@@ -436,9 +436,10 @@ void tls_feed_end(struct tls *tls, enum direction direction, uint64_t time_ns)
         pass(tls, direction, side->head, side->head_bytes, time_ns);
         side->head_bytes = 0;
         side->ended = false;
-    } else {
+    } else if (side->reading != READ_RECORDS || side->blind) {
         side->missed_bytes += side->buffered;
     }
+    /* Else a FIN or reset inside a record: its rest was never sent, which is no loss of ours. */
     tls_buffer_drop(tls, side);
     tls_tell_end(tls, direction, time_ns);
 }

@@ -47,6 +47,11 @@ struct tls_secrets *tls_secrets_open(const struct tls_limits *limits, struct bud
     return NULL;
 }
 
+void tls_secrets_leave(struct tls_secrets *secrets)
+{
+    OPENSSL_thread_stop_ex(secrets->library.context);
+}
+
 void tls_secrets_close(struct tls_secrets *secrets)
 {
     if (!secrets)

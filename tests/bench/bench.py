@@ -69,9 +69,13 @@ class Result:
         return max(run.peak_bytes for run in self.runs) / MB
 
 
+Planned = tuple[str, Input, list[str]]  # name, what is read, the command
+
+
 def compiled(name: str, *libraries: str) -> Path:
     source, binary = HERE / f"{name}.c", BUILD / name
-    if not binary.exists() or binary.stat().st_mtime < source.stat().st_mtime:
+    changed = max(each.stat().st_mtime for each in (source, *HERE.glob("*.h")))
+    if not binary.exists() or binary.stat().st_mtime < changed:
         command = ["cc", "-std=c11", "-D_GNU_SOURCE", "-O2", str(source), "-o", str(binary)]
         subprocess.run([*command, *libraries], check=True)
     return binary
@@ -88,9 +92,16 @@ def capture(mb: int) -> Input:
     return Input(path, known["transactions"], known["actions"], known["logins"])
 
 
+def environment() -> dict[str, str]:
+    """With compiled Python files, as an installed program has them, kept apart from the tree."""
+    kept = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
+    return kept | {"PYTHONPYCACHEPREFIX": str(BUILD / "pycache")}
+
+
 def measure(command: list[str]) -> Run:
     started = perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    nowhere = subprocess.DEVNULL
+    process = subprocess.Popen(command, env=environment(), stdout=nowhere, stderr=nowhere)
     _, status, usage = os.wait4(process.pid, 0)
     wall_s = perf_counter() - started
     process.returncode = os.waitstatus_to_exitcode(status)  # already waited for
@@ -99,15 +110,15 @@ def measure(command: list[str]) -> Run:
     return Run(wall_s, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024)
 
 
-def replay(path: Path, out: str) -> list[str]:
-    return [*HOPTAP, "--out", out, str(path)]
+def replay(path: Path, out: str, *options: str) -> list[str]:
+    return [*HOPTAP, "--out", out, *options, str(path)]
 
 
-def check_records(source: Input) -> None:
+def check_records(source: Input, *options: str) -> None:
     """A benchmark of a program that misses half its input would be worth nothing."""
     out = BUILD / "records.ndjson"
     out.unlink(missing_ok=True)
-    subprocess.run(replay(source.path, str(out)), check=True)
+    subprocess.run(replay(source.path, str(out), *options), check=True, env=environment())
     kinds = Counter(json.loads(line)["kind"] for line in out.read_text().splitlines())
     found = {"action": kinds["action"], "login": kinds["login"]}
     expected = {"action": source.actions, "login": source.logins}
@@ -126,7 +137,7 @@ def run_all(size_mb: int, slice_mb: int, repeat: int) -> list[Result]:
     once, twice, part = capture(size_mb), capture(2 * size_mb), capture(slice_mb)
     loop = compiled("pcaploop", "-lpcap")
     check_records(part)
-    plan = [
+    plan: list[Planned] = [
         ("libpcap loop", once, [str(loop), str(once.path)]),
         ("hoptap replay", once, replay(once.path, "/dev/null")),
         ("hoptap replay", twice, replay(twice.path, "/dev/null")),
@@ -134,7 +145,11 @@ def run_all(size_mb: int, slice_mb: int, repeat: int) -> list[Result]:
     ]
     for _, source, _ in plan:
         read_once(source.path)
-    # In turns, so that a noisy minute of the machine does not hit one of them alone.
+    return measured(plan, repeat)
+
+
+def measured(plan: list[Planned], repeat: int) -> list[Result]:
+    """In turns, so that a noisy minute of the machine does not hit one of them alone."""
     rounds = [[measure(command) for _, _, command in plan] for _ in range(repeat)]
     return [
         Result(name, source, [each[at] for each in rounds])
@@ -180,6 +195,11 @@ def verdicts(results: list[Result]) -> list[tuple[str, float, float, bool]]:
     ]
 
 
+def sitting(repeat: int) -> str:
+    machine = f"{platform.machine()}, {os.cpu_count()} CPUs, load {os.getloadavg()[0]:.1f}"
+    return f"{machine}, Python {platform.python_version()}, {repeat} runs each, seed {SEED}"
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--mb", type=int, default=500, help="size of the capture")
@@ -187,14 +207,14 @@ def main() -> int:
     parser.add_argument("--repeat", type=int, default=3)
     options = parser.parse_args()
     results = run_all(options.mb, options.tshark_mb, options.repeat)
-    print(
-        f"{platform.machine()}, {os.cpu_count()} CPUs, Python {platform.python_version()},", end=""
-    )
-    print(f" {options.repeat} runs each, seed {SEED}\n")
-    print(table(results) + "\n")
-    for what, measured, goal, met in verdicts(results):
-        print(f"{measured:8.2f} {what} (goal {goal:.2f}): {'met' if met else 'NOT met'}")
+    print(f"{sitting(options.repeat)}\n\n{table(results)}\n")
+    report(verdicts(results))
     return 0
+
+
+def report(found: list[tuple[str, float, float, bool]]) -> None:
+    for what, figure, goal, met in found:
+        print(f"{figure:8.2f} {what} (goal {goal:.2f}): {'met' if met else 'NOT met'}")
 
 
 if __name__ == "__main__":

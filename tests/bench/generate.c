@@ -17,20 +17,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "frame.h"
+
 enum {
     CONNECTIONS = 200,
     IN_FLIGHT = 16,
     TRANSACTIONS_PER_CONNECTION = 400,
-    SEGMENT_BYTES = 1448,
-    HEADERS_BYTES = 14 + 20 + 32,
     REQUEST_MAX = 4096,
     RESPONSE_MAX = 24576,
     CHUNK_BYTES = 4096,
     MACHINES = 2000,
-    FIN = 0x01,
-    SYN = 0x02,
-    PUSH = 0x08,
-    ACK = 0x10,
 };
 
 enum side { CLIENT, SERVER };
@@ -65,30 +61,6 @@ static uint32_t random_below(uint32_t limit)
     return (uint32_t)((random_state * 2685821657736338717ull) >> 32) % limit;
 }
 
-static void put16(uint8_t *at, uint32_t value)
-{
-    at[0] = (uint8_t)(value >> 8);
-    at[1] = (uint8_t)value;
-}
-
-static void put32(uint8_t *at, uint32_t value)
-{
-    put16(at, value >> 16);
-    put16(at + 2, value & 0xffff);
-}
-
-/* RFC 1071; `sum` carries a part already added. */
-static uint16_t checksum(const uint8_t *data, uint32_t bytes, uint64_t sum)
-{
-    for (uint32_t at = 0; at + 1 < bytes; at += 2)
-        sum += (uint32_t)(data[at] << 8 | data[at + 1]);
-    if (bytes & 1)
-        sum += (uint32_t)(data[bytes - 1] << 8);
-    while (sum >> 16)
-        sum = (sum & 0xffff) + (sum >> 16);
-    return (uint16_t)~sum;
-}
-
 static void write_all(const void *data, size_t bytes)
 {
     if (fwrite(data, 1, bytes, out) != bytes) {
@@ -109,13 +81,11 @@ static void packet(struct connection *connection, enum side from, uint8_t flags,
     memcpy(frame + 6, macs[from], 6);
     put16(frame + 12, 0x0800);
     put16(ip, 0x4500);
-    put16(ip + 2, 52 + bytes);
     put16(ip + 4, (uint32_t)packets & 0xffff);
     put16(ip + 6, 0x4000);
     put16(ip + 8, 64 << 8 | 6);
     put32(ip + 12, from == CLIENT ? connection->address : server);
     put32(ip + 16, from == CLIENT ? server : connection->address);
-    put16(ip + 10, checksum(ip, 20, 0));
     put16(tcp, from == CLIENT ? connection->port : 80);
     put16(tcp + 2, from == CLIENT ? 80 : connection->port);
     put32(tcp + 4, connection->sequence[from]);
@@ -126,10 +96,7 @@ static void packet(struct connection *connection, enum side from, uint8_t flags,
     put32(tcp + 24, (uint32_t)(clock_us / 1000));
     put32(tcp + 28, (uint32_t)(clock_us / 1000));
     memcpy(tcp + 32, payload, bytes);
-    uint64_t pseudo = 6 + 32 + bytes;
-    for (int at = 12; at < 20; at += 2)
-        pseudo += (uint32_t)(ip[at] << 8 | ip[at + 1]);
-    put16(tcp + 16, checksum(tcp, 32 + bytes, pseudo));
+    finish_frame(frame, bytes);
 
     uint32_t length = HEADERS_BYTES + bytes;
     uint32_t seconds = (uint32_t)(clock_us / 1000000);

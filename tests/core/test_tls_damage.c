@@ -325,8 +325,33 @@ static void cut_anywhere(void)
         end_both(listener);
         CHECK(is_part(listener, 0) && is_part(listener, 1));
         CHECK(listener->ends[0] <= 1 && listener->ends[1] <= 1);
+        CHECK(listener->gaps[0] + listener->gaps[1] == 0); /* nothing was missed */
         done(listener);
     }
+}
+
+/* The same after a gap: what was lost is told once, what was never sent is not. */
+static void cut_after_a_gap(size_t row)
+{
+    uint32_t last = records - 3, lost = records / 2;
+    if (rows[row].version == TLS1_VERSION)
+        return; /* chained: after a gap nothing is opened */
+    struct listener *listener = ready_listener();
+    for (uint32_t i = 0; i < last; i++) {
+        if (i == lost)
+            tls_gap(listener->tls, (enum direction)record[i].direction, record[i].bytes,
+                    record[i].time_ns);
+        else
+            feed_piece(listener, &record[i], FEED_WHOLE);
+    }
+    uint64_t missed = listener->gap_bytes[0] + listener->gap_bytes[1];
+    CHECK(missed >= record[lost].bytes);
+    struct piece front = record[last];
+    front.bytes -= 1;
+    feed_piece(listener, &front, FEED_WHOLE);
+    end_both(listener);
+    CHECK(listener->gap_bytes[0] + listener->gap_bytes[1] == missed);
+    done(listener);
 }
 
 static void feed_clear(struct listener *listener, enum direction direction, const char *text,
@@ -431,6 +456,7 @@ int main(void)
         gap_in_handshake(row);
         begins_in_the_middle();
         cut_anywhere();
+        cut_after_a_gap(row);
         if (row % 3 == 0)
             gaps_anywhere();
         for (int feeding = 0; feeding < FEEDINGS; feeding++) {

@@ -49,6 +49,11 @@ def test_cut_text_longer_than_expats_buffer_is_dropped() -> None:
     assert xml.parse(b"<e><user>" + b"b" * 100_000).value("user") == ""
 
 
+def test_cut_text_is_not_its_parents_either() -> None:
+    root = xml.parse(b"<e>about <user>bo")
+    assert (root.text, root.value("user")) == ("about ", "")
+
+
 def test_what_follows_an_error_is_not_read() -> None:
     root = xml.parse(b"<e><user>bob</user><<<task>task-1</task></e>")
     assert root.value("user") == "bob"

@@ -9,6 +9,7 @@ import pytest
 
 from sensor.keyports import KeyDatagrams
 from tests.command import ROOT
+from tests.lab import keysend
 from tests.sensor.test_keys_buffer import Taken
 
 TIMEOUT_S = 60
@@ -25,14 +26,7 @@ print("talked")
 
 @pytest.fixture(scope="module")
 def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    library = tmp_path_factory.mktemp("built") / "keysend.so"
-    source = ROOT / "deploy" / "keysend.c"
-    [line] = [each for each in source.read_text().splitlines() if " gcc " in each]
-    command = line.split()[1:]
-    assert (command[-2], command[-3]) == ("keysend.c", "keysend.so")
-    command[-2], command[-3] = str(source), str(library)
-    subprocess.run([*command, "-Wall", "-Wextra", "-Werror"], check=True, timeout=TIMEOUT_S)
-    return library
+    return keysend.build(tmp_path_factory.mktemp("built"))
 
 
 def talk(library: Path, directory: Path, to: str) -> None:

@@ -5,12 +5,15 @@ import ssl
 import subprocess
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from sensor import _core
 from sensor.exits import Exit
+from sensor.settings import Settings
 from tests.command import HOPTAP, TIMEOUT_S, hoptap, write_config
 from tests.conversation import Conversation
 from tests.impair import Packet, write_pcap, write_pcapng
@@ -107,12 +110,40 @@ def test_secrets_inside_a_pcapng_open_it_when_asked(
     assert records_of("--workers", workers, capture) == []
 
 
+def test_workers_share_what_the_first_read(talk: TlsTalk, tmp_path: Path) -> None:
+    secrets = talk.keys.read_bytes()
+    capture = write_pcapng(tmp_path / "capture.pcapng", talk.flows[0].packets(), secrets=secrets)
+    limits, sources = asdict(Settings().limits), list[_core.Source]()
+
+    def source_of(worker: int, first: _core.Source | None) -> _core.Source:
+        return _core.Source(
+            _core.Interest(),
+            limits,
+            files=(str(capture),),
+            worker=worker,
+            workers=3,
+            decrypt=True,
+            secrets_of=first,
+        )
+
+    for worker in range(3):
+        sources.append(source_of(worker, sources[0] if sources else None))
+    taken = []
+    for source in sources:
+        source.fill(100)
+        taken.append(source.counters()["tls_secrets_taken"])
+        source.close()
+    assert taken[0] >= 4 and taken == taken[:1] * 3
+    with pytest.raises(ValueError, match="closed"):
+        source_of(0, sources[0])
+
+
 def test_a_wrong_key_log_is_no_error_and_tells_nothing(talk: TlsTalk, tmp_path: Path) -> None:
     wrong = tmp_path / "wrong.log"
     lines = [line.split() for line in talk.keys.read_text().splitlines()]
     wrong.write_text("".join(f"{label} {name} {'00' * 48}\n" for label, name, *_ in lines[1:]))
     wrong.chmod(0o600)
-    config = write_config(tmp_path, **{"sites.services": {f'"{SERVER}"': "VC"}})
+    config = write_config(tmp_path, service=[{"id": "VC", "addresses": [SERVER]}])
     [record] = records_of("-c", config, "--keys", wrong, capture_of(talk, tmp_path))
     assert record["visibility"] == "metadata"
     assert record["tls"]["reason"] == "failed"
