@@ -1,9 +1,9 @@
 #include "body.h"
 
-#include <stddef.h>
-#include <stdlib.h>
 #include <string.h>
 #include <zlib.h>
+
+#include "block.h"
 
 enum {
     PIECE_BYTES = 4096,
@@ -24,33 +24,15 @@ struct inflater {
     bool between; /* a gzip member is complete, and nothing has come after it */
 };
 
-/* zlib's memory holds body bytes too: it counts, and is wiped. The size stands before the block. */
-struct block {
-    size_t bytes;
-    max_align_t contents[];
-};
-
+/* zlib's memory holds body bytes too. */
 static voidpf take(voidpf opaque, uInt items, uInt size)
 {
-    size_t bytes = sizeof(struct block) + (size_t)items * size;
-    if (!budget_take(opaque, bytes))
-        return Z_NULL;
-    struct block *block = malloc(bytes);
-    if (!block) {
-        budget_give(opaque, bytes);
-        return Z_NULL;
-    }
-    block->bytes = bytes;
-    return block->contents;
+    return block_take(opaque, (size_t)items * size);
 }
 
 static void give(voidpf opaque, voidpf contents)
 {
-    struct block *block = (struct block *)((char *)contents - offsetof(struct block, contents));
-    size_t bytes = block->bytes;
-    explicit_bzero(block, bytes);
-    free(block);
-    budget_give(opaque, bytes);
+    block_give(opaque, contents);
 }
 
 static void stop(struct body *body, enum counter why)
@@ -73,7 +55,7 @@ void body_open(struct body *body, const struct codings *codings, uint64_t limit_
         }
     }
     for (uint8_t i = 0; i < codings->count; i++) {
-        struct inflater *inflater = take(budget, 1, sizeof *inflater);
+        struct inflater *inflater = block_take(budget, sizeof *inflater);
         if (!inflater) {
             stop(body, COUNT_memory_shed);
             return;
@@ -227,7 +209,7 @@ void body_free(struct body *body)
     for (uint8_t i = 0; i < body->stages; i++) {
         if (body->inflater[i]->started)
             inflateEnd(&body->inflater[i]->stream);
-        give(body->budget, body->inflater[i]);
+        block_give(body->budget, body->inflater[i]);
     }
     kept_free(&body->kept, body->budget);
     *body = (struct body){0};

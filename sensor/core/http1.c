@@ -60,7 +60,7 @@ uint32_t http1_past_empty_line(struct http1_side *side, const uint8_t *data, uin
 }
 
 /* The body as the framing says; false: it has none. */
-static bool body_begins(struct http1_side *side, const struct http1_head *head)
+static bool body_begins(struct http1_side *side, const struct http_head *head)
 {
     side->body_begun = false;
     side->seen = 0;
@@ -74,7 +74,7 @@ static bool body_begins(struct http1_side *side, const struct http1_head *head)
     return head->has_length && head->length;
 }
 
-static void request_head(struct protocol *protocol, const struct http1_head *head, uint64_t time_ns)
+static void request_head(struct protocol *protocol, const struct http_head *head, uint64_t time_ns)
 {
     struct http1 *http1 = &protocol->http1;
     struct http1_side *side = &http1->side[TO_SERVER];
@@ -84,7 +84,7 @@ static void request_head(struct protocol *protocol, const struct http1_head *hea
     bool connect = pending && pending->is_connect;
     bool has_body = body_begins(side, head) && !connect;
     if (pending)
-        choice_request(protocol, pending, head, has_body);
+        choice_request(&protocol->http, pending, head, has_body);
     if ((head->transfer_coded && !head->chunked) || (!head->chunked && head->bad_length)) {
         http1_malformed(protocol, TO_SERVER, time_ns);
         return;
@@ -130,12 +130,16 @@ static void become(struct protocol *protocol, enum inner inner, uint64_t time_ns
     protocol->inner = (uint8_t)inner;
 }
 
-static void final_response(struct protocol *protocol, const struct http1_head *head,
+static void final_response(struct protocol *protocol, const struct http_head *head,
                            uint64_t time_ns)
 {
     struct http1 *http1 = &protocol->http1;
     struct http1_side *side = &http1->side[TO_CLIENT];
     struct pending *pending = http1->answering;
+    if (head->status == 101 && head->h2c) {
+        protocol->inner = INNER_HTTP2; /* the response to this request is yet to come */
+        return;
+    }
     count(protocol->shared->counters, COUNT_http_responses, 1);
     bool paired = pair_response(protocol, head, side->start_ns);
     if (head->status == 101) {
@@ -167,7 +171,7 @@ static void final_response(struct protocol *protocol, const struct http1_head *h
     side->doubt = framed && !paired;
 }
 
-static void response_head(struct protocol *protocol, const struct http1_head *head,
+static void response_head(struct protocol *protocol, const struct http_head *head,
                           uint64_t time_ns)
 {
     struct http1 *http1 = &protocol->http1;
@@ -187,7 +191,7 @@ static bool lost_now(const struct protocol *protocol, enum direction direction)
 }
 
 static void head_done(struct protocol *protocol, enum direction direction,
-                      const struct http1_head *head, uint64_t time_ns)
+                      const struct http_head *head, uint64_t time_ns)
 {
     if (direction == TO_SERVER)
         request_head(protocol, head, time_ns);
@@ -229,7 +233,7 @@ static uint32_t more_of_head(struct protocol *protocol, enum direction direction
         return bytes;
     struct kept held = side->held;
     side->held = (struct kept){0};
-    struct http1_head head;
+    struct http_head head;
     if (http1_head_parse(&head, protocol->shared->interest, direction, held.data, held.bytes) ==
         HEAD_DONE) {
         head_done(protocol, direction, &head, time_ns);
@@ -245,7 +249,7 @@ static uint32_t more_of_head(struct protocol *protocol, enum direction direction
 static uint32_t first_of_head(struct protocol *protocol, enum direction direction,
                               const uint8_t *data, uint32_t bytes, uint64_t time_ns)
 {
-    struct http1_head head;
+    struct http_head head;
     switch (http1_head_parse(&head, protocol->shared->interest, direction, data, bytes)) {
     case HEAD_DONE:
         if (head.bytes > protocol->shared->limits->http_head_bytes_max)
@@ -296,7 +300,7 @@ static void body_bytes(struct protocol *protocol, enum direction direction, cons
     }
     struct pending *pending = http1->receiving;
     if (pending && (pending->scans || pending->request_body))
-        choice_request_body(protocol, pending, data, bytes);
+        choice_request_body(&protocol->http, pending, data, bytes);
 }
 
 static uint32_t step_data(struct protocol *protocol, enum direction direction, const uint8_t *data,
@@ -371,7 +375,7 @@ static void gap_in_body(struct protocol *protocol, enum direction direction)
     if (body)
         body_gap(body);
     if (direction == TO_SERVER)
-        choice_request_gap(protocol, pending);
+        choice_request_gap(&protocol->http, pending);
 }
 
 void http1_gap(struct protocol *protocol, enum direction direction, uint64_t bytes,

@@ -3,13 +3,10 @@
 #ifndef HOPTAP_HTTP1_H
 #define HOPTAP_HTTP1_H
 
+#include "choice.h"
 #include "http1_head.h"
 #include "http1_start.h"
-#include "interest_match.h"
 #include "kept.h"
-#include "protocol.h"
-#include "soap.h"
-#include "tokens.h"
 
 enum http1_state {
     HTTP1_HEAD, /* between messages, or in a head */
@@ -43,30 +40,6 @@ struct http1_side {
     bool ended;
 };
 
-/* A request, and what is known of its response. */
-struct pending {
-    struct pending *next;
-    uint64_t request_ns, response_ns, end_ns;
-    struct slice method, target, request_head;                /* in text */
-    struct slice operation, this_type, this_id, operation_id; /* in text, or in names */
-    struct body *request_body, *response_body; /* NULL unless kept; owned, freed with pending */
-    struct kept names;                         /* names too long for text; owned */
-    struct kept response_head;                 /* empty unless it may be handed up; owned */
-    struct soap_scan soap;
-    uint32_t text_bytes, text_room;
-    uint32_t body_from; /* where the part of the request body begins that says what is asked */
-    struct matching_rules rules; /* those that may still be satisfied */
-    uint16_t status, flags;
-    bool is_head, is_connect;
-    bool expect_continue;
-    bool scans; /* the operation is still looked for in the request body */
-    bool request_done, response_seen, response_done;
-    bool abandoned; /* in no queue: its response cannot be told apart */
-    bool
-        loss_behind; /* bytes to the server were lost between this request and the next one known */
-    uint8_t text[];  /* method, target, header lines, and room for names */
-};
-
 /* Responses that requests we gave up on may still get. While there are any, a response after them
  * is not told apart from one of theirs. */
 enum { OWED_UNKNOWN = UINT32_MAX };
@@ -77,21 +50,23 @@ struct http1 {
     struct pending
         *receiving; /* the request being received: in the queue, or abandoned and owned here */
     struct pending *answering; /* whose response is being received; NULL: nobody's */
-    struct tokens tokens;
     uint32_t queued;
     uint32_t owed;
     bool shedding;      /* what is owed was shed for want of room, not lost */
     bool pipelines;     /* the client has sent a request before it had the answer to the last */
     bool lost_requests; /* bytes to the server were lost, or before our time */
-    bool tunnelled;
 };
 
-enum layer { LAYER_DETECT, LAYER_HTTP1, LAYER_OPAQUE, LAYER_TLS };
-enum inner { INNER_NONE, INNER_CONNECT, INNER_UPGRADE };
+enum layer { LAYER_DETECT, LAYER_HTTP1, LAYER_HTTP2, LAYER_OPAQUE, LAYER_TLS, LAYER_FRAMED };
+enum inner { INNER_NONE, INNER_CONNECT, INNER_UPGRADE, INNER_HTTP2 };
+
+/* Of vmware-authd, the door of TCP 902: has it been met, and has it let the flow through? */
+enum authd_stage { AUTHD_NONE, AUTHD_TALKS, AUTHD_PASSED };
 
 struct protocol {
     const struct protocol_shared *shared;
     struct flow *flow;
+    struct http_flow http;
     struct http1 http1;
     uint64_t handed_bytes[2]; /* of the opaque stream */
     uint8_t layer;            /* enum layer */
@@ -100,9 +75,16 @@ struct protocol {
     bool no_proxy_header;     /* it has come, or can come no more */
     bool port_wanted;
     bool settled;   /* opaque for certain: HTTP is not looked for */
+    bool http2_unseen; /* frames of HTTP/2 were seen, but not its beginning */
     bool decrypted; /* the inner of another: its bytes came out of TLS */
+    bool in_clear[2];       /* LAYER_TLS: the direction went back to clear */
+    uint8_t authd;          /* enum authd_stage */
+    uint32_t session;       /* of TLS, that these bytes came out of; 0: in clear */
+    struct framing *framing; /* LAYER_FRAMED; owned */
+    struct http2 *http2;    /* LAYER_HTTP2; owned */
     struct tls *tls;        /* LAYER_TLS; owned */
     struct protocol *plain; /* what the TLS carries, once something was decrypted; owned */
+    struct protocol *bare;  /* what follows the TLS in clear; owned */
     uint32_t tls_session;   /* as struct tls_info counts them */
 };
 
@@ -133,26 +115,16 @@ bool http1_hold(struct protocol *protocol, enum direction direction, const uint8
 /* http1_pair.c: called where a message begins, is known by its head, and ends. */
 void pair_request_begins(struct protocol *protocol, uint64_t time_ns);
 void pair_response_begins(struct protocol *protocol, uint64_t time_ns);
-void pair_request(struct protocol *protocol, const struct http1_head *head, uint64_t start_ns);
+void pair_request(struct protocol *protocol, const struct http_head *head, uint64_t start_ns);
 /* False when the response belongs to no request that we know. */
-bool pair_response(struct protocol *protocol, const struct http1_head *head, uint64_t start_ns);
+bool pair_response(struct protocol *protocol, const struct http_head *head, uint64_t start_ns);
 void pair_request_done(struct protocol *protocol, uint64_t time_ns);
 void pair_response_done(struct protocol *protocol, uint64_t time_ns);
 /* The rest of what a direction says is unknown until it is found again. */
 void pair_requests_lost(struct protocol *protocol, uint64_t time_ns);
 void pair_responses_lost(struct protocol *protocol, uint64_t time_ns);
+/* Takes the request at hand from the queue, with all that is known of it; NULL when there is none. */
+struct pending *pair_take(struct protocol *protocol);
 void pair_close(struct protocol *protocol, uint64_t time_ns);
-
-/* http1_choice.c: what is kept of a transaction, whether it is handed up, and its count. */
-void choice_request(struct protocol *protocol, struct pending *pending,
-                    const struct http1_head *head, bool has_body);
-void choice_request_body(struct protocol *protocol, struct pending *pending, const uint8_t *data,
-                         uint32_t bytes);
-/* Bytes of the body are missing: what is known of the request by now has to do. */
-void choice_request_gap(struct protocol *protocol, struct pending *pending);
-void choice_request_done(struct protocol *protocol, struct pending *pending);
-void choice_response(struct protocol *protocol, struct pending *pending,
-                     const struct http1_head *head);
-void choice_report(struct protocol *protocol, struct pending *pending);
 
 #endif

@@ -6,40 +6,7 @@
  * response without a request is counted and dropped. One inference is made: a client that has never
  * sent a request before it had the answer to the last one (hardly any does) has not begun to while
  * we could not see it. */
-#include <stdlib.h>
-#include <string.h>
-
 #include "http1.h"
-
-/* The names of a SOAP call fit in this, nearly always. */
-enum { NAMES_ROOM_BYTES = 192 };
-
-static size_t size_of(const struct pending *pending)
-{
-    return sizeof *pending + pending->text_room;
-}
-
-static void free_body(struct budget *budget, struct body *body)
-{
-    if (!body)
-        return;
-    body_free(body);
-    free(body);
-    budget_give(budget, sizeof *body);
-}
-
-static void free_pending(struct protocol *protocol, struct pending *pending)
-{
-    struct budget *budget = protocol->shared->budget;
-    size_t bytes = size_of(pending);
-    free_body(budget, pending->request_body);
-    free_body(budget, pending->response_body);
-    kept_free(&pending->names, budget);
-    kept_free(&pending->response_head, budget);
-    explicit_bzero(pending->text, pending->text_bytes);
-    free(pending);
-    budget_give(budget, bytes);
-}
 
 static void unlink_pending(struct http1 *http1, struct pending *pending)
 {
@@ -69,8 +36,8 @@ static void report(struct protocol *protocol, struct pending *pending, uint64_t 
         pending->end_ns = time_ns;
     if (!pending->response_seen)
         pending->flags |= TRANSACTION_NO_RESPONSE;
-    choice_report(protocol, pending);
-    free_pending(protocol, pending);
+    choice_report(&protocol->http, pending);
+    pending_close(pending, protocol->shared->budget);
 }
 
 static struct pending *first_unanswered(const struct http1 *http1)
@@ -148,34 +115,6 @@ void pair_response_begins(struct protocol *protocol, uint64_t time_ns)
         http1->answering = NULL;
 }
 
-static struct slice copy_text(struct pending *pending, struct slice from)
-{
-    uint8_t *to = pending->text + pending->text_bytes;
-    if (from.bytes)
-        memcpy(to, from.data, from.bytes);
-    pending->text_bytes += from.bytes;
-    return (struct slice){to, from.bytes};
-}
-
-static struct pending *new_pending(struct protocol *protocol, const struct http1_head *head)
-{
-    uint32_t room = head->method.bytes + head->target.bytes + head->lines.bytes + NAMES_ROOM_BYTES;
-    size_t bytes = sizeof(struct pending) + room;
-    if (!budget_take(protocol->shared->budget, bytes))
-        return NULL;
-    struct pending *pending = malloc(bytes);
-    if (!pending) {
-        budget_give(protocol->shared->budget, bytes);
-        return NULL;
-    }
-    memset(pending, 0, sizeof *pending);
-    pending->text_room = room;
-    pending->method = copy_text(pending, head->method);
-    pending->target = copy_text(pending, head->target);
-    pending->request_head = copy_text(pending, head->lines);
-    return pending;
-}
-
 static void enqueue(struct protocol *protocol, struct pending *pending)
 {
     struct http1 *http1 = &protocol->http1;
@@ -199,10 +138,10 @@ static void enqueue(struct protocol *protocol, struct pending *pending)
     http1->queued++;
 }
 
-void pair_request(struct protocol *protocol, const struct http1_head *head, uint64_t start_ns)
+void pair_request(struct protocol *protocol, const struct http_head *head, uint64_t start_ns)
 {
     struct http1 *http1 = &protocol->http1;
-    struct pending *pending = new_pending(protocol, head);
+    struct pending *pending = pending_open(protocol->shared->budget, head, start_ns);
     http1->receiving = pending;
     if (!pending) {
         count(protocol->shared->counters, COUNT_memory_shed, 1);
@@ -210,14 +149,10 @@ void pair_request(struct protocol *protocol, const struct http1_head *head, uint
         owe(http1, 1);
         return;
     }
-    pending->request_ns = start_ns;
-    pending->expect_continue = head->expect_continue;
-    pending->is_head = head->method.bytes == 4 && memcmp(head->method.data, "HEAD", 4) == 0;
-    pending->is_connect = head->method.bytes == 7 && memcmp(head->method.data, "CONNECT", 7) == 0;
     enqueue(protocol, pending);
 }
 
-bool pair_response(struct protocol *protocol, const struct http1_head *head, uint64_t start_ns)
+bool pair_response(struct protocol *protocol, const struct http_head *head, uint64_t start_ns)
 {
     struct http1 *http1 = &protocol->http1;
     struct pending *pending = http1->answering;
@@ -230,7 +165,7 @@ bool pair_response(struct protocol *protocol, const struct http1_head *head, uin
     pending->status = head->status;
     pending->response_ns = start_ns;
     pending->response_seen = true;
-    choice_response(protocol, pending, head);
+    choice_response(&protocol->http, pending, head);
     return true;
 }
 
@@ -241,7 +176,7 @@ void pair_request_done(struct protocol *protocol, uint64_t time_ns)
     if (!pending)
         return;
     pending->request_done = true;
-    choice_request_done(protocol, pending);
+    choice_request_done(&protocol->http, pending);
     if (pending->abandoned || pending->response_done)
         report(protocol, pending, time_ns);
 }
@@ -297,6 +232,19 @@ void pair_responses_lost(struct protocol *protocol, uint64_t time_ns)
     }
 }
 
+struct pending *pair_take(struct protocol *protocol)
+{
+    struct http1 *http1 = &protocol->http1;
+    struct pending *pending = http1->answering;
+    if (!pending)
+        return NULL;
+    unlink_pending(http1, pending);
+    http1->answering = NULL;
+    if (http1->receiving == pending)
+        http1->receiving = NULL;
+    return pending;
+}
+
 void pair_close(struct protocol *protocol, uint64_t time_ns)
 {
     struct http1 *http1 = &protocol->http1;
@@ -306,5 +254,4 @@ void pair_close(struct protocol *protocol, uint64_t time_ns)
             http1->first->flags |= TRANSACTION_RESPONSE_GAP;
         report(protocol, http1->first, time_ns);
     }
-    tokens_free(&http1->tokens, protocol->shared->budget);
 }

@@ -12,6 +12,7 @@
 
 #include "check.h"
 #include "flow.h"
+#include "framed.h"
 #include "protocol.h"
 
 enum piece_kind { PIECE_NONE, PIECE_DATA, PIECE_GAP, PIECE_END };
@@ -48,7 +49,7 @@ struct piece {
         PIECE_END, TO_CLIENT, NULL, 0                                                              \
     }
 
-enum { CLOSE_TIME = 99, PIECES_MAX = 16, RESULT_BYTES_MAX = 1 << 16, GUARDED_BYTES = 1 << 18 };
+enum { CLOSE_TIME = 99, PIECES_MAX = 16, RESULT_BYTES_MAX = 1 << 17, GUARDED_BYTES = 1 << 18 };
 
 struct row {
     const char *name;
@@ -99,8 +100,9 @@ static inline void result_flags(struct result *result, unsigned flags)
 {
     static const char *const names[] = {"REQUEST_CUT",  "RESPONSE_CUT", "REQUEST_GAP",
                                         "RESPONSE_GAP", "NEW_TOKEN",    "NO_RESPONSE",
-                                        "INTERIM",      "TUNNELLED"};
-    for (unsigned i = 0; i < 8; i++) {
+                                        "INTERIM",      "TUNNELLED",    "DECRYPTED",
+                                        "HTTP2"};
+    for (unsigned i = 0; i < 10; i++) {
         if (flags & 1u << i)
             result_add(result, " %s", names[i]);
     }
@@ -167,6 +169,29 @@ static inline void on_gap(void *context, struct flow *flow, enum direction direc
                (unsigned long long)bytes);
 }
 
+/* "authd> USER bob @2": zeros at the end are counted, bytes of the wire told when they are not all
+ * there. */
+static inline void on_message(void *context, struct flow *flow, enum direction direction,
+                              const struct framed *framed)
+{
+    static const char *const names[] = {"", "authd", "nfc", "aio", "vix", "console"};
+    (void)flow;
+    result_break(context);
+    result_add(context, "%s%s ", names[framed->protocol], direction == TO_SERVER ? ">" : "<");
+    struct slice data = framed->data;
+    while (data.bytes && data.data[data.bytes - 1] == 0)
+        data.bytes--;
+    result_slice(context, data);
+    if (data.bytes < framed->data.bytes)
+        result_add(context, " 0*%u", framed->data.bytes - data.bytes);
+    if (framed->flags & (FRAMED_CUT | FRAMED_BULK | FRAMED_BLANKED))
+        result_add(context, " %llu", (unsigned long long)framed->size_bytes);
+    result_add(context, "%s%s%s @%llu\n", framed->flags & FRAMED_CUT ? " CUT" : "",
+               framed->flags & FRAMED_BULK ? " BULK" : "",
+               framed->flags & FRAMED_BLANKED ? " BLANKED" : "",
+               (unsigned long long)framed->start_ns);
+}
+
 static inline uint64_t random_next(uint64_t *state)
 {
     *state ^= *state << 13;
@@ -215,7 +240,8 @@ static inline void add_counters(struct result *result, const struct counters *co
     } told[] = {
         {COUNT_http_malformed, "malformed"},          {COUNT_http_resynchronised, "resynchronised"},
         {COUNT_http_unpaired_responses, "unpaired"},  {COUNT_http_pipeline_shed, "shed"},
-        {COUNT_http_body_undecodable, "undecodable"},
+        {COUNT_http_body_undecodable, "undecodable"}, {COUNT_framed_lost, "lost"},
+        {COUNT_framed_resynchronised, "again"},
     };
     result_break(result);
     for (size_t i = 0; i < sizeof told / sizeof *told; i++) {
@@ -245,7 +271,7 @@ static inline void converse(const struct settings *settings, const struct piece 
         counters,
         operations,
         changes,
-        {result, on_transaction, on_proxy_header, on_chunk, on_gap},
+        {result, on_transaction, on_proxy_header, on_chunk, on_gap, NULL, on_message},
     };
     struct protocol *protocol = protocol_open(&shared, &flow);
     CHECK(protocol != NULL);
@@ -306,6 +332,7 @@ static inline struct limits test_limits(void)
         .http_head_bytes_max = 16384,
         .http_body_bytes_max = 65536,
         .http_pipeline_max = 8,
+        .http2_streams_max = 8,
         .http_tokens_per_flow_max = 4,
         .operations_max = 64,
         .stream_chunk_bytes_max = 64,

@@ -1,4 +1,4 @@
-/* links: body.c kept.c */
+/* links: body.c block.c kept.c */
 /* Kept bodies: codings undone at any split, bounded, and every byte of memory given back. */
 #include <stdlib.h>
 #include <zlib.h>

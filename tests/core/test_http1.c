@@ -1,4 +1,4 @@
-/* links: protocol.c protocol_tls.c tls*.c http1.c http1_chunked.c http1_seek.c http1_head.c http1_start.c http1_pair.c http1_choice.c interest.c interest_match.c needles.c objects.c operations.c soap.c body.c tokens.c kept.c */
+/* links: protocol*.c framing.c libvirt.c authd.c nfc*.c vix*.c tls*.c http*.c choice.c pending.c interest.c interest_match.c needles.c objects.c operations.c soap.c body.c block.c tokens.c kept.c */
 /* HTTP/1 framing and pairing, nothing lost. Each row: both directions' bytes, the transactions
  * expected. */
 #include "conversation.h"
