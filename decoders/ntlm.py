@@ -1,6 +1,7 @@
 """The account that an NTLM AUTHENTICATE message names ([MS-NLMP] 2.2.1.3), alone or inside SPNEGO.
 
-Only the domain and user fields are read; the responses, which can be cracked, are not.
+Only the domain and user fields are read; the responses, which can be cracked, are not, also where
+a field says that the name lies there.
 """
 
 import base64
@@ -8,6 +9,7 @@ import binascii
 import struct
 
 _SIGNATURE = b"NTLMSSP\0\x03\0\0\0"
+_RESPONSES_AT = (12, 20)  # LmChallengeResponse, NtChallengeResponse
 _DOMAIN_AT, _USER_AT, _FLAGS_AT = 28, 36, 60
 _UNICODE = 1
 
@@ -29,7 +31,16 @@ def user_of(token: str) -> str:
 
 
 def _text(message: bytes, at: int, encoding: str) -> str:
-    length, _, offset = struct.unpack_from("<HHI", message, at)
-    if offset > len(message) or length > len(message) - offset:
+    start, end = _span(message, at)
+    if end > len(message):
         return ""
-    return message[offset : offset + length].decode(encoding, "replace")
+    for response_at in _RESPONSES_AT:
+        response_start, response_end = _span(message, response_at)
+        if response_end > len(message) or max(start, response_start) < min(end, response_end):
+            return ""
+    return message[start:end].decode(encoding, "replace")
+
+
+def _span(message: bytes, at: int) -> tuple[int, int]:
+    length, _, offset = struct.unpack_from("<HHI", message, at)
+    return offset, offset + length

@@ -165,6 +165,26 @@ void batch_tls(struct batch *batch, struct flow *flow, const struct tls_info *in
         event->value.at = store_aligned(batch, info, sizeof *info);
 }
 
+void batch_message(struct batch *batch, struct flow *flow, enum direction direction,
+                   const struct framed *framed)
+{
+    struct event_message stored = {
+        .size_bytes = framed->size_bytes,
+        .start_ns = framed->start_ns,
+        .session = framed->session,
+        .protocol = framed->protocol,
+        .flags = framed->flags,
+    };
+    describe(batch, flow);
+    struct event *event = NULL;
+    if (reserve(batch, sizeof stored + ALIGNMENT + framed->data.bytes))
+        event = add_event(batch, EVENT_MESSAGE, flow, direction);
+    if (!event)
+        return;
+    stored.data = store(batch, framed->data.data, framed->data.bytes);
+    event->value.at = store_aligned(batch, &stored, sizeof stored);
+}
+
 void batch_flow_end(struct batch *batch, struct flow *flow)
 {
     if (!flow->announced)

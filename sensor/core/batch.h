@@ -8,6 +8,7 @@
 #include <stddef.h>
 
 #include "flow.h"
+#include "framed.h"
 #include "tls.h"
 #include "transaction.h"
 
@@ -20,6 +21,7 @@ enum event_kind {
     EVENT_PROXY_HEADER,
     EVENT_FLOW_END,
     EVENT_TLS,
+    EVENT_MESSAGE,
 };
 
 /* Bytes in the arena; positions, not pointers, because the arena moves when it grows. */
@@ -52,6 +54,13 @@ struct event_transaction {
     struct extent slice[TRANSACTION_SLICES]; /* in the order of struct transaction */
 };
 
+struct event_message {
+    uint64_t size_bytes, start_ns;
+    uint32_t session;
+    uint8_t protocol, flags;
+    struct extent data;
+};
+
 struct event {
     uint8_t kind;
     uint8_t direction;
@@ -63,7 +72,7 @@ struct event {
         uint64_t gap_bytes;
         struct flow_totals totals;
         size_t at; /* in the arena; FLOW: struct flow_description, TRANSACTION: struct event_transaction,
-                      TLS: struct tls_info */
+                      TLS: struct tls_info, MESSAGE: struct event_message */
     } value;
 };
 
@@ -86,6 +95,8 @@ void batch_bytes(struct batch *batch, enum event_kind kind, struct flow *flow,
 void batch_gap(struct batch *batch, struct flow *flow, enum direction direction,
                uint64_t gap_bytes);
 void batch_tls(struct batch *batch, struct flow *flow, const struct tls_info *info);
+void batch_message(struct batch *batch, struct flow *flow, enum direction direction,
+                   const struct framed *framed);
 void batch_flow_end(struct batch *batch, struct flow *flow);
 void batch_close(struct batch *batch);
 

@@ -19,6 +19,7 @@
     X(http_head_bytes_max)                                                                     \
     X(http_body_bytes_max)        /* kept per body, after decompression */                     \
     X(http_pipeline_max)          /* requests outstanding on a flow */                         \
+    X(http2_streams_max)          /* requests outstanding on an HTTP/2 connection */           \
     X(http_tokens_per_flow_max)                                                                \
     X(operations_max)             /* rows in the table of operation counts */
 

@@ -4,7 +4,7 @@
 
 #include <stdint.h>
 
-/* X(name): the Python name is the same word; sensor/metrics.py gives each its help text. */
+/* X(name): the Python name is the same word; sensor/core_help.py gives each its help text. */
 #define HOPTAP_COUNTERS(X)                                                                     \
     X(packets)                                                                                 \
     X(packet_bytes)                                                                            \
@@ -39,6 +39,22 @@
     X(http_body_cut)                                                                           \
     X(http_body_undecodable)                                                                   \
     X(http_pipeline_shed)                                                                      \
+    X(framed_authd)                                                                            \
+    X(framed_nfc)                                                                              \
+    X(framed_nfc_aio)                                                                          \
+    X(framed_vix)                                                                              \
+    X(framed_consoles)                                                                         \
+    X(framed_libvirt)                                                                          \
+    X(framed_bulk_bytes)                                                                       \
+    X(framed_blanked)                                                                          \
+    X(framed_cut)                                                                              \
+    X(framed_lost)                                                                             \
+    X(framed_resynchronised)                                                                   \
+    X(http2_connections)                                                                       \
+    X(http2_lost)                                                                              \
+    X(http2_unseen)                                                                            \
+    X(http2_pushed)                                                                            \
+    X(http2_streams_shed)                                                                      \
     X(operations_uncounted)                                                                    \
     X(memory_shed)
 

@@ -85,6 +85,13 @@ static void on_tls(void *context, struct flow *flow, const struct tls_info *info
     batch_tls(engine->batch, flow, info);
 }
 
+static void on_message(void *context, struct flow *flow, enum direction direction,
+                       const struct framed *framed)
+{
+    struct engine *engine = context;
+    batch_message(engine->batch, flow, direction, framed);
+}
+
 static struct protocol *protocol_of(struct engine *engine, struct flow *flow)
 {
     if (!flow->protocol_state)
@@ -160,7 +167,7 @@ static bool open_parts(struct engine *engine)
         .operations = engine->operations,
         .changes = engine->changes,
         .tls = &engine->tls,
-        .sink = {engine, on_transaction, on_proxy_header, on_chunk, on_gap, on_tls},
+        .sink = {engine, on_transaction, on_proxy_header, on_chunk, on_gap, on_tls, on_message},
     };
     return engine->decap && engine->duplicates && engine->operations && engine->changes &&
            engine->unread && engine->flows && engine->secrets && engine->intake;
@@ -235,10 +242,15 @@ static void advance(struct engine *engine, uint64_t time_ns)
     tls_wake(engine->secrets, time_ns);
 }
 
+/* Those who wait for a secret use it before as many others follow that it is forgotten. */
+enum { WAKE_EVERY_SECRETS = 256 };
+
 static void take_line(void *context, enum tls_key_source source, const char *line, size_t bytes)
 {
     struct engine *engine = context;
-    tls_secrets_line(engine->secrets, source, line, bytes);
+    if (tls_secrets_line(engine->secrets, source, line, bytes) == TLS_LINE_TAKEN &&
+        tls_secrets_generation(engine->secrets) % WAKE_EVERY_SECRETS == 0)
+        tls_wake(engine->secrets, engine->clock_ns);
 }
 
 /* "TLSK", pcapng section 4.7 */
@@ -278,10 +290,8 @@ static enum fill_verdict finish(struct engine *engine, enum source_verdict verdi
     return verdict == SOURCE_ERROR ? FILL_ERROR : FILL_END;
 }
 
-enum fill_verdict engine_fill(struct engine *engine, struct batch *batch, int timeout_ms)
+static enum fill_verdict fill(struct engine *engine, struct batch *batch, int timeout_ms)
 {
-    if (engine->ended)
-        return FILL_END;
     engine->batch = batch;
     batch->time_ns = engine->clock_ns;
     batch->ordinal = engine->ordinal;
@@ -315,6 +325,15 @@ enum fill_verdict engine_fill(struct engine *engine, struct batch *batch, int ti
     return FILL_MORE;
 }
 
+enum fill_verdict engine_fill(struct engine *engine, struct batch *batch, int timeout_ms)
+{
+    if (engine->ended)
+        return FILL_END;
+    enum fill_verdict verdict = fill(engine, batch, timeout_ms);
+    tls_secrets_leave(engine->secrets); /* which fill is a thread's last one, nobody says */
+    return verdict;
+}
+
 bool engine_add_secrets(struct engine *engine, enum tls_key_source source, const char *lines,
                         size_t bytes)
 {
@@ -342,6 +361,11 @@ bool engine_add_file_secrets(struct engine *engine, const char *path)
             added = intake_add(engine->intake, TLS_KEY_DSB, (const char *)secret, bytes);
     file->ops->close(file);
     return added;
+}
+
+bool engine_copy_secrets(struct engine *engine, struct engine *from)
+{
+    return intake_copy(engine->intake, from->intake);
 }
 
 enum tls_rsa_verdict engine_add_rsa_key(struct engine *engine, const char *pem, size_t bytes)

@@ -41,6 +41,8 @@ bool engine_add_secrets(struct engine *engine, enum tls_key_source source, const
 /* Adds the decryption secrets blocks of this file, if it is a regular pcapng file; anything else has none. False
  * when memory is short. */
 bool engine_add_file_secrets(struct engine *engine, const char *path);
+/* The same, of a worker that read them and has not been filled yet. */
+bool engine_copy_secrets(struct engine *engine, struct engine *from);
 /* Before the first fill. */
 enum tls_rsa_verdict engine_add_rsa_key(struct engine *engine, const char *pem, size_t bytes);
 

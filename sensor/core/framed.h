@@ -1,4 +1,4 @@
-/* Messages of the protocols that live on TCP 902, framed and made safe to hand up: bulk data is counted,
+/* Messages of the protocols that live on TCP 902 and of libvirt, framed and made safe to hand up: bulk data is counted,
  * not copied, and secrets that no decoder needs are blanked before they leave the core. */
 #ifndef HOPTAP_FRAMED_H
 #define HOPTAP_FRAMED_H
@@ -11,6 +11,7 @@ enum framed_protocol {
     FRAMED_NFC_AIO,   /* header, payload, then its paths or names */
     FRAMED_VIX,       /* header, body, credential; what follows a credential's name is zeroed */
     FRAMED_CONSOLE,   /* the first bytes of a console: "RFB 003.008\n" */
+    FRAMED_LIBVIRT,   /* a call or an answer of libvirt's RPC, from its length on */
 };
 
 enum framed_flag {

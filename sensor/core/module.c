@@ -1,13 +1,11 @@
 #include "module.h"
 
 #include "bounds.h"
-#include "counters.h"
-#include "tls_counters.h"
 #include "tls_limits.h"
 
 #define HOPTAP_TEXT(name) #name,
-static const char *const counter_texts[] = {HOPTAP_COUNTERS(HOPTAP_TEXT)
-                                                HOPTAP_TLS_COUNTERS(HOPTAP_TEXT)};
+const char *const counter_texts[COUNTERS + TLS_COUNTERS] = {HOPTAP_COUNTERS(HOPTAP_TEXT)
+                                                                HOPTAP_TLS_COUNTERS(HOPTAP_TEXT)};
 static const char *const limit_texts[] = {HOPTAP_LIMITS(HOPTAP_TEXT)
                                               HOPTAP_TLS_LIMITS(HOPTAP_TEXT)};
 #undef HOPTAP_TEXT
@@ -62,6 +60,7 @@ static int add_constants(PyObject *module)
         {"PROXY_HEADER", EVENT_PROXY_HEADER},
         {"FLOW_END", EVENT_FLOW_END},
         {"TLS", EVENT_TLS},
+        {"MESSAGE", EVENT_MESSAGE},
         {"TO_SERVER", TO_SERVER},
         {"TO_CLIENT", TO_CLIENT},
     };
@@ -80,7 +79,8 @@ static int module_exec(PyObject *module)
         add_type(module, &state->source_type, &source_spec) ||
         PyModule_AddType(module, state->interest_type) ||
         PyModule_AddType(module, state->batch_type) ||
-        PyModule_AddType(module, state->source_type) || add_constants(module))
+        PyModule_AddType(module, state->source_type) || add_constants(module) ||
+        add_causes(module))
         return -1;
     if (add_texts(module, "COUNTERS", counter_texts, sizeof counter_texts / sizeof *counter_texts))
         return -1;

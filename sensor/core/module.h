@@ -11,7 +11,9 @@
 #include <structmember.h>
 
 #include "batch.h"
+#include "counters.h"
 #include "interest.h"
+#include "tls_counters.h"
 
 struct module_state {
     PyTypeObject *interest_type, *source_type, *batch_type, *iterator_type; /* owned */
@@ -30,6 +32,9 @@ struct batch_object {
     PyObject *error; /* owned: str or None */
 };
 
+/* The names of the core's counters, then those of TLS. */
+extern const char *const counter_texts[COUNTERS + TLS_COUNTERS];
+
 extern PyType_Spec interest_spec, batch_spec, iterator_spec, source_spec;
 
 static inline PyObject *new_object(PyTypeObject *type)
@@ -45,6 +50,9 @@ static inline void free_object(PyObject *self)
     release(self);
     Py_DECREF(type);
 }
+
+/* The functions of causes.h. */
+int add_causes(PyObject *module);
 
 /* A tuple of items, which it takes; NULL, with all of them released, if one is NULL. */
 PyObject *tuple_of(PyObject **items, Py_ssize_t count);

@@ -97,6 +97,15 @@ static PyObject *tls_value(const struct batch *batch, size_t at)
                          info.client_fingerprint, random_hash);
 }
 
+static PyObject *message_value(const struct batch *batch, size_t at)
+{
+    struct event_message message;
+    memcpy(&message, batch->arena + at, sizeof message);
+    return Py_BuildValue("iiIKKN", message.protocol, message.flags, message.session,
+                         (unsigned long long)message.size_bytes,
+                         (unsigned long long)message.start_ns, bytes_at(batch, message.data));
+}
+
 static PyObject *value_of(const struct batch *batch, const struct event *event)
 {
     const struct flow_totals *totals = &event->value.totals;
@@ -113,6 +122,8 @@ static PyObject *value_of(const struct batch *batch, const struct event *event)
         return PyLong_FromUnsignedLongLong(event->value.gap_bytes);
     case EVENT_TLS:
         return tls_value(batch, event->value.at);
+    case EVENT_MESSAGE:
+        return message_value(batch, event->value.at);
     case EVENT_FLOW_END:
         return Py_BuildValue("KKKK", totals->packets[TO_SERVER], totals->packets[TO_CLIENT],
                              totals->bytes[TO_SERVER], totals->bytes[TO_CLIENT]);

@@ -23,7 +23,7 @@ static void interest_dealloc(PyObject *self)
     free_object(self);
 }
 
-enum { NEEDLES_MAX = 32 };
+enum { NEEDLES_MAX = 64 };
 
 struct needle_texts {
     const char *text[NEEDLES_MAX];
@@ -85,28 +85,28 @@ static PyObject *interest_path(PyObject *self, PyObject *args, PyObject *kwargs)
                                    request_has.needles, response_has.needles));
 }
 
-static PyObject *interest_token_header(PyObject *self, PyObject *args)
+static PyObject *add_name(PyObject *self, PyObject *args,
+                          bool (*add)(struct interest *interest, const char *name))
 {
     const char *name;
     if (!PyArg_ParseTuple(args, "s", &name))
         return NULL;
-    return added(interest_add_token_header(((struct interest_object *)self)->interest, name));
+    return added(add(((struct interest_object *)self)->interest, name));
+}
+
+static PyObject *interest_token_header(PyObject *self, PyObject *args)
+{
+    return add_name(self, args, interest_add_token_header);
 }
 
 static PyObject *interest_token_cookie(PyObject *self, PyObject *args)
 {
-    const char *name;
-    if (!PyArg_ParseTuple(args, "s", &name))
-        return NULL;
-    return added(interest_add_token_cookie(((struct interest_object *)self)->interest, name));
+    return add_name(self, args, interest_add_token_cookie);
 }
 
 static PyObject *interest_object_property(PyObject *self, PyObject *args)
 {
-    const char *name;
-    if (!PyArg_ParseTuple(args, "s", &name))
-        return NULL;
-    return added(interest_add_object_property(((struct interest_object *)self)->interest, name));
+    return add_name(self, args, interest_add_object_property);
 }
 
 static PyObject *interest_port(PyObject *self, PyObject *args)

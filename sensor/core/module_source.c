@@ -31,6 +31,7 @@ enum {
 
 struct source_arguments {
     PyObject *interest, *limits, *files, *interfaces, *ports;
+    PyObject *secrets_of; /* NULL or None: read them */
     unsigned worker, workers, ring_bytes;
     unsigned short fanout_group;
     int promiscuous, decrypt;
@@ -146,6 +147,24 @@ static bool add_file_secrets(struct source_object *self, PyObject *files)
     return true;
 }
 
+/* Of many workers the first reads the files for secrets, and the others take his. */
+static bool add_secrets_of(struct source_object *self, PyObject *other)
+{
+    struct engine *engine = ((struct source_object *)other)->engine;
+    if (engine && engine_copy_secrets(self->engine, engine))
+        return true;
+    PyErr_SetString(PyExc_ValueError, "the other source is closed, or memory is short");
+    return false;
+}
+
+static bool open_secrets(struct source_object *self, const struct source_arguments *arguments)
+{
+    if (!arguments->decrypt)
+        return true;
+    return arguments->secrets_of ? add_secrets_of(self, arguments->secrets_of)
+                                 : add_file_secrets(self, arguments->files);
+}
+
 static bool open_source(struct source_object *self, const struct source_arguments *arguments)
 {
     struct engine_options options = {
@@ -170,8 +189,7 @@ static bool open_source(struct source_object *self, const struct source_argument
         return false;
     }
     if (open_files(self, arguments->files) && open_interfaces(self, arguments))
-        return open_engine(self, &options) &&
-               (!arguments->decrypt || add_file_secrets(self, arguments->files));
+        return open_engine(self, &options) && open_secrets(self, arguments);
     while (self->input_count) {
         struct source *input = self->inputs[--self->input_count];
         input->ops->close(input);
@@ -179,11 +197,22 @@ static bool open_source(struct source_object *self, const struct source_argument
     return false;
 }
 
+/* None says that there is no other source. */
+static bool known_source(PyTypeObject *type, PyObject **other)
+{
+    if (*other == Py_None)
+        *other = NULL;
+    if (!*other || PyObject_TypeCheck(*other, type))
+        return true;
+    PyErr_SetString(PyExc_TypeError, "secrets_of is no Source");
+    return false;
+}
+
 static PyObject *source_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
     static char *names[] = {"interest", "limits",       "files",      "interfaces", "worker",
                             "workers",  "fanout_group", "ring_bytes", "ports",      "promiscuous",
-                            "decrypt",  NULL};
+                            "decrypt",  "secrets_of",   NULL};
     struct module_state *state = PyType_GetModuleState(type);
     struct source_arguments arguments = {.workers = 1, .ring_bytes = 64 << 20, .promiscuous = 1};
     PyObject *none = PyTuple_New(0);
@@ -191,11 +220,12 @@ static PyObject *source_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
     PyObject *self = NULL;
     if (none &&
         PyArg_ParseTupleAndKeywords(
-            args, kwargs, "O!O|$O!O!IIHIO!pp", names, state->interest_type, &arguments.interest,
+            args, kwargs, "O!O|$O!O!IIHIO!ppO", names, state->interest_type, &arguments.interest,
             &arguments.limits, &PyTuple_Type, &arguments.files, &PyTuple_Type,
             &arguments.interfaces, &arguments.worker, &arguments.workers, &arguments.fanout_group,
             &arguments.ring_bytes, &PyTuple_Type, &arguments.ports, &arguments.promiscuous,
-            &arguments.decrypt))
+            &arguments.decrypt, &arguments.secrets_of) &&
+        known_source(type, &arguments.secrets_of))
         self = new_object(type);
     if (self) {
         Py_INCREF(arguments.interest);
@@ -278,15 +308,6 @@ static PyObject *source_fill(PyObject *object, PyObject *args)
     return (PyObject *)result;
 }
 
-static const char *const counter_names[] = {
-#define HOPTAP_COUNTER_NAME(name) #name,
-    HOPTAP_COUNTERS(HOPTAP_COUNTER_NAME)
-};
-static const char *const tls_counter_names[] = {
-    HOPTAP_TLS_COUNTERS(HOPTAP_COUNTER_NAME)
-#undef HOPTAP_COUNTER_NAME
-};
-
 static bool add_count(PyObject *all, const char *name, uint64_t count)
 {
     PyObject *value = PyLong_FromUnsignedLongLong(count);
@@ -301,10 +322,10 @@ static PyObject *source_counters(PyObject *object, PyObject *unused)
     const struct source_object *self = (struct source_object *)object;
     PyObject *all = PyDict_New();
     for (int i = 0; all && i < COUNTERS; i++)
-        if (!add_count(all, counter_names[i], self->counters.value[i]))
+        if (!add_count(all, counter_texts[i], self->counters.value[i]))
             Py_CLEAR(all);
     for (int i = 0; all && i < TLS_COUNTERS; i++)
-        if (!add_count(all, tls_counter_names[i], self->tls_counters.value[i]))
+        if (!add_count(all, counter_texts[COUNTERS + i], self->tls_counters.value[i]))
             Py_CLEAR(all);
     return all;
 }

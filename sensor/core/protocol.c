@@ -3,9 +3,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "authd.h"
 #include "flow.h"
 #include "http1.h"
+#include "http2.h"
 #include "interest_match.h"
+#include "protocol_framed.h"
 #include "protocol_tls.h"
 
 /* https://www.haproxy.org/download/2.8/doc/proxy-protocol.txt sections 2.1 and 2.2 */
@@ -28,6 +31,7 @@ struct protocol *protocol_open(const struct protocol_shared *shared, struct flow
     }
     protocol->shared = shared;
     protocol->flow = flow;
+    protocol->http = (struct http_flow){.shared = shared, .flow = flow};
     protocol->port_wanted = interest_wants_port(shared->interest, flow->protocol,
                                                 flow->port[TO_SERVER]);
     return protocol;
@@ -126,6 +130,11 @@ static enum start_verdict detect_server(struct protocol *protocol, const uint8_t
             return verdict;
     }
     *proxy_bytes = 0;
+    enum start_verdict preface = http2_start(TO_SERVER, data, bytes);
+    if (preface == START_YES)
+        *layer = LAYER_HTTP2;
+    if (preface != START_NO)
+        return preface;
     enum tls_sniff sniff = tls_sniff(data, bytes);
     if (sniff == TLS_SNIFF_HELLO || sniff == TLS_SNIFF_MORE) {
         *layer = LAYER_TLS;
@@ -135,6 +144,20 @@ static enum start_verdict detect_server(struct protocol *protocol, const uint8_t
     if (at == bytes)
         return bytes < START_BYTES_MAX ? START_MORE : START_NO;
     return http1_start(TO_SERVER, data + at, bytes - at);
+}
+
+/* A server may send its HTTP/2 settings before the client's preface, which decides, is seen. */
+static enum start_verdict detect_client(const uint8_t *data, uint32_t bytes)
+{
+    if (bytes < START_BYTES_MAX && http2_start(TO_CLIENT, data, bytes) != START_NO)
+        return START_MORE;
+    return http1_start(TO_CLIENT, data, bytes);
+}
+
+static bool open_http2(struct protocol *protocol)
+{
+    protocol->http2 = http2_open(&protocol->http);
+    return protocol->http2 != NULL;
 }
 
 static uint32_t detect(struct protocol *protocol, enum direction direction, const uint8_t *data,
@@ -152,16 +175,32 @@ static uint32_t detect(struct protocol *protocol, enum direction direction, cons
     const uint8_t *at = http1_joined(protocol, direction, data, &have);
     enum start_verdict verdict = START_NO;
     enum layer layer = LAYER_HTTP1;
-    if (at && direction == TO_SERVER)
+    uint8_t kind = 0;
+    enum start_verdict framed = at ? framed_start(protocol, direction, at, have, &kind) : START_NO;
+    if (framed == START_YES)
+        verdict = framed;
+    else if (at && direction == TO_SERVER)
         verdict = detect_server(protocol, at, have, &proxy_bytes, &layer);
     else if (at)
-        verdict = http1_start(TO_CLIENT, at, have);
+        verdict = detect_client(at, have);
+    if (verdict == START_NO)
+        verdict = framed;
+    if (verdict == START_NO && at && framed_may_be_console(protocol, direction)) {
+        verdict = framed = START_YES;
+        kind = FRAMED_CONSOLE;
+    }
     if (verdict == START_YES && proxy_bytes)
         return take_proxy_header(protocol, data, bytes, proxy_bytes, time_ns);
     if (verdict == START_MORE && http1_hold(protocol, direction, data, bytes, time_ns))
         return bytes;
     if (verdict == START_YES && layer == LAYER_TLS && !protocol_tls_open(protocol))
         verdict = START_NO;
+    if (verdict == START_YES && layer == LAYER_HTTP2 && !open_http2(protocol))
+        verdict = START_NO;
+    if (framed == START_YES) {
+        layer = LAYER_FRAMED;
+        verdict = protocol_framed_open(protocol, kind) ? START_YES : START_NO;
+    }
     decide(protocol, verdict == START_YES ? layer : LAYER_OPAQUE);
     if (held && at)
         http1_replay(protocol, direction, bytes);
@@ -179,9 +218,19 @@ static uint32_t opaque(struct protocol *protocol, enum direction direction, cons
         protocol->layer = LAYER_TLS;
         return 0;
     }
+    /* A client that spoke before it was greeted. */
+    if (direction == TO_CLIENT && !protocol->authd && !protocol->http1.side[TO_CLIENT].held.bytes &&
+        authd_banner(data, bytes) == START_YES && protocol_framed_open(protocol, FRAMED_AUTHD)) {
+        protocol->layer = LAYER_FRAMED;
+        return 0;
+    }
     if (protocol->port_wanted || protocol->settled) {
         protocol_opaque(protocol, direction, data, bytes, time_ns);
         return bytes;
+    }
+    if (!protocol->http2_unseen && http2_likely(data, bytes)) {
+        protocol->http2_unseen = true;
+        count(protocol->shared->counters, COUNT_http2_unseen, 1);
     }
     if (http1_seek(protocol, direction, data, bytes, time_ns) != START_YES)
         return bytes;
@@ -192,15 +241,31 @@ static uint32_t opaque(struct protocol *protocol, enum direction direction, cons
     return 0;
 }
 
+/* RFC 7540 section 3.2: the request goes on as the first stream. */
+static void become_http2(struct protocol *protocol, uint64_t time_ns)
+{
+    bool opened = open_http2(protocol);
+    struct pending *asked = opened ? pair_take(protocol) : NULL;
+    if (asked)
+        http2_upgraded(protocol->http2, asked, time_ns);
+    pair_close(protocol, time_ns);
+    protocol->settled = true;
+    decide(protocol, opened ? LAYER_HTTP2 : LAYER_OPAQUE);
+}
+
 /* A tunnel or an upgraded connection begins where the answer ended. Returns what is known missing
  * of what the client said before. */
 static uint64_t become_inner(struct protocol *protocol, uint64_t time_ns)
 {
     struct http1 *http1 = &protocol->http1;
     struct http1_side *server = &http1->side[TO_SERVER];
-    bool upgrade = protocol->inner == INNER_UPGRADE;
+    bool upgrade = protocol->inner == INNER_UPGRADE, http2 = protocol->inner == INNER_HTTP2;
     uint64_t missing_bytes = server->missing_bytes;
     protocol->inner = INNER_NONE;
+    if (http2) {
+        become_http2(protocol, time_ns);
+        return 0;
+    }
     if (upgrade) {
         pair_close(protocol, time_ns); /* what was pipelined behind the upgrade has no answer */
         protocol->settled = true;
@@ -212,7 +277,7 @@ static uint64_t become_inner(struct protocol *protocol, uint64_t time_ns)
     http1->side[TO_CLIENT] = (struct http1_side){0};
     http1->owed = 0;
     http1->shedding = http1->pipelines = http1->lost_requests = false;
-    http1->tunnelled = true;
+    protocol->http.flags |= TRANSACTION_TUNNELLED;
     protocol->no_proxy_header = false;
     decide(protocol, LAYER_DETECT);
     return missing_bytes;
@@ -255,8 +320,15 @@ static void feed(struct protocol *protocol, enum direction direction, const uint
         case LAYER_HTTP1:
             at += http1_data(protocol, direction, data + at, bytes - at, time_ns);
             break;
+        case LAYER_HTTP2:
+            http2_data(protocol->http2, direction, data + at, bytes - at, time_ns);
+            at = bytes;
+            break;
         case LAYER_OPAQUE:
             at += opaque(protocol, direction, data + at, bytes - at, time_ns);
+            break;
+        case LAYER_FRAMED:
+            at += protocol_framed_data(protocol, direction, data + at, bytes - at, time_ns);
             break;
         case LAYER_TLS:
             tls_data(protocol->tls, direction, data + at, bytes - at, time_ns);
@@ -302,8 +374,12 @@ void protocol_gap(struct protocol *protocol, enum direction direction, uint64_t 
         detect_no_further(protocol, time_ns);
     if (protocol->layer == LAYER_HTTP1)
         http1_gap(protocol, direction, bytes, time_ns);
+    else if (protocol->layer == LAYER_HTTP2)
+        http2_gap(protocol->http2, direction, bytes, time_ns);
     else if (protocol->layer == LAYER_TLS)
         tls_gap(protocol->tls, direction, bytes, time_ns);
+    else if (protocol->layer == LAYER_FRAMED)
+        protocol_framed_gap(protocol, direction, bytes, time_ns);
     else
         gap_in_opaque(protocol, direction, bytes, time_ns);
     settle(protocol, time_ns);
@@ -318,14 +394,18 @@ void protocol_end(struct protocol *protocol, enum direction direction, uint64_t 
         detect_no_further(protocol, time_ns);
     if (protocol->layer == LAYER_HTTP1)
         http1_end(protocol, direction, time_ns);
+    else if (protocol->layer == LAYER_HTTP2)
+        http2_end(protocol->http2, direction, time_ns);
     else if (protocol->layer == LAYER_TLS)
         tls_end(protocol->tls, direction, time_ns);
+    else if (protocol->layer == LAYER_FRAMED)
+        protocol_framed_end(protocol, direction);
     side->ended = true;
 }
 
 bool protocol_is_http(const struct protocol *protocol)
 {
-    return protocol->layer == LAYER_HTTP1;
+    return protocol->layer == LAYER_HTTP1 || protocol->layer == LAYER_HTTP2;
 }
 
 void protocol_close(struct protocol *protocol, uint64_t time_ns)
@@ -336,7 +416,10 @@ void protocol_close(struct protocol *protocol, uint64_t time_ns)
     protocol_end(protocol, TO_SERVER, time_ns);
     protocol_end(protocol, TO_CLIENT, time_ns);
     protocol_tls_close(protocol, time_ns);
+    protocol_framed_close(protocol);
     http1_close(protocol, time_ns);
+    http2_close(protocol->http2, time_ns);
+    tokens_free(&protocol->http.tokens, budget);
     kept_free(&protocol->http1.side[TO_SERVER].held, budget);
     kept_free(&protocol->http1.side[TO_CLIENT].held, budget);
     free(protocol);

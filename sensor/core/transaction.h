@@ -6,6 +6,7 @@
 
 struct flow;
 struct tls_info;
+struct framed;
 
 struct slice {
     const uint8_t *data;
@@ -23,6 +24,7 @@ enum transaction_flag {
     TRANSACTION_INTERIM = 64,       /* a 1xx response came before the final one */
     TRANSACTION_TUNNELLED = 128,    /* inside a CONNECT tunnel of the same flow */
     TRANSACTION_DECRYPTED = 256,    /* came out of TLS */
+    TRANSACTION_HTTP2 = 512,        /* names of fields are in lower case; no reason phrase */
 };
 
 struct transaction {
@@ -53,6 +55,9 @@ struct protocol_sink {
                 uint64_t time_ns);
     /* Something of the flow's TLS is new; before the transactions it describes. */
     void (*tls)(void *context, struct flow *flow, const struct tls_info *info);
+    /* Of the protocols on TCP 902; borrowed during the call only. */
+    void (*message)(void *context, struct flow *flow, enum direction direction,
+                    const struct framed *framed);
 };
 
 #endif

@@ -1,4 +1,4 @@
-/* links: protocol.c protocol_tls.c tls*.c http1.c http1_chunked.c http1_seek.c http1_head.c http1_start.c http1_pair.c http1_choice.c interest.c interest_match.c needles.c objects.c operations.c soap.c body.c tokens.c kept.c */
+/* links: protocol*.c framing.c libvirt.c authd.c nfc*.c vix*.c tls*.c http*.c choice.c pending.c interest.c interest_match.c needles.c objects.c operations.c soap.c body.c block.c tokens.c kept.c */
 /* What the bytes of a flow are: PROXY headers, HTTP, tunnels, upgrades, opaque streams. */
 #include "conversation.h"
 
@@ -194,7 +194,7 @@ static void check_idle_memory(const struct settings *settings)
         &counters,
         operations,
         NULL,
-        {&result, on_transaction, on_proxy_header, on_chunk, on_gap},
+        {&result, on_transaction, on_proxy_header, on_chunk, on_gap, NULL, on_message},
     };
     const struct piece pieces[] = {C("GET /a HTTP/1.1\r\nX-Token: a\r\n\r\n"), S(OK2)};
     uint64_t seed = 1;

@@ -27,6 +27,7 @@ static const struct limits fuzz_limits = {
     .http_head_bytes_max = 4096,
     .http_body_bytes_max = 8192,
     .http_pipeline_max = 4,
+    .http2_streams_max = 8,
     .http_tokens_per_flow_max = 4,
     .operations_max = 16,
 };

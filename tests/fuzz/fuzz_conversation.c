@@ -4,6 +4,7 @@
  * (bit 0: direction; bits 1 and 2: chunk 0 or 1, gap 2, end 3) and a length (two bytes), a chunk
  * followed by its bytes. When the flow is closed no byte may be accounted for any more. */
 #include "flow.h"
+#include "framed.h"
 #include "fuzz.h"
 #include "protocol.h"
 
@@ -41,6 +42,13 @@ static void on_gap(void *context, struct flow *flow, enum direction direction, u
                    uint64_t time_ns)
 {
     (void)context, (void)flow, (void)direction, (void)bytes, (void)time_ns;
+}
+
+static void on_message(void *context, struct flow *flow, enum direction direction,
+                       const struct framed *framed)
+{
+    (void)direction;
+    on_slice(context, flow, framed->data, framed->start_ns);
 }
 
 static void converse(struct protocol *protocol, struct input *input)
@@ -91,6 +99,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
                 .proxy_header = on_slice,
                 .chunk = on_chunk,
                 .gap = on_gap,
+                .message = on_message,
             },
     };
     struct input input = {data, bytes};

@@ -16,6 +16,7 @@ CORE = ROOT / "sensor" / "core"
 BUILD = ROOT / "build" / "fuzz"
 FLAGS = ["-std=c11", "-D_GNU_SOURCE", "-g", "-O1", "-fno-omit-frame-pointer", f"-I{CORE}"]
 SANITIZERS = "address,undefined"
+LIBRARIES = ["-lz", "-lzstd", "-lnghttp2", "-lcrypto", "-lpthread"]
 INPUT_BYTES_MAX = 65536
 UNIT_TIMEOUT_S = 20
 MEMORY_MB_MAX = 2048
@@ -43,7 +44,7 @@ def build(target: Path, objects: list[str]) -> Path:
     binary = BUILD / target.stem.removeprefix("fuzz_") / "fuzz"
     binary.parent.mkdir(parents=True, exist_ok=True)
     command = ["clang", *FLAGS, f"-fsanitize=fuzzer,{SANITIZERS}", "-fno-sanitize-recover=all"]
-    command += [str(target), *objects, "-o", str(binary), "-lz", "-lzstd", "-lcrypto", "-lpthread"]
+    command += [str(target), *objects, "-o", str(binary), *LIBRARIES]
     subprocess.run(command, check=True)
     return binary
 
