@@ -118,7 +118,18 @@ class Talk:
         self.records += said
         return said
 
-    def login(self, client: str, server: str, user: str, new: str = "", **more: Any) -> str:
+    def login(
+        self,
+        client: str,
+        server: str,
+        user: str,
+        new: str = "",
+        *,
+        at: float | None = None,
+        lasts: float = 0.005,
+        port: int = 0,
+        **more: Any,
+    ) -> str:
         """The token that the client has at the server from now on: a new one, or `token`."""
         token = new or more.get("token") or f"token-{user}-{client}-{server}"
         fields: dict[str, Any] = {
@@ -129,10 +140,10 @@ class Talk:
             "user": user,
             "claimed": user,
             "new_tokens": () if "token" in more and not new else (token,),
-            **self.span(),
+            **self.span(at, lasts),
             **more,
         }
-        self.say(client, server, Login(**fields))
+        self.say(client, server, Login(**fields), port)
         self._users[client, server] = token
         return token
 

@@ -1,0 +1,70 @@
+"""The levels of a path that a request shows by itself: a proxy's account, delegates, impersonators.
+
+They stand above the account that the request goes under, and below whatever caused the request.
+"""
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from sensor.correlate.actions import Fact, Pairs, ProxyAccount
+from sensor.records import Chain, Evidence, Record, path_of
+from sensor.sessions import Session
+
+PROXY, PROXY_API = "PXY", "http-proxy"
+SSO = "STS"
+
+
+def proxy_pairs(proxy: ProxyAccount) -> Pairs:
+    """An account at a forward proxy stands above the one that went through it."""
+    return ((PROXY, proxy.user),) if proxy.user else ()
+
+
+def proxy_facts(proxy: ProxyAccount) -> tuple[Fact, ...]:
+    return (Fact("proxy_account", proxy.user, "proved"),) if proxy.user else ()
+
+
+def actor_pairs(service: str, session: Session | None) -> Pairs:
+    """Those who act as the session's user: by delegation, by impersonation, first to last."""
+    if session is None:
+        return ()
+    delegates = tuple((SSO, user) for user in session.delegation)
+    return (*delegates, *((service, user) for user, _ in session.actors))
+
+
+def under_proxy(record: Record, proxy: ProxyAccount) -> Record:
+    """A record whose other leg shows an account at the proxy: that goes to the top."""
+    chain, hop = record.chain, record.hop
+    if not proxy.user or chain is None or hop is None or chain.services[:1] == (PROXY,):
+        return record
+    return replace(
+        record,
+        chain=Chain(
+            chain.id,
+            f"{path_of(proxy_pairs(proxy))}:{chain.path}",
+            (proxy.user, *chain.users),
+            (PROXY, *chain.services),
+            chain.depth + 1,
+        ),
+        hop=replace(
+            hop,
+            index=hop.index + 1,
+            count=hop.count + 1,
+            cause="explicit",
+            parent_id=hop.parent_id or proxy.login_id,
+            evidence=hop.evidence + evidence_of(proxy_facts(proxy)),
+        ),
+    )
+
+
+def chain_of(identity: str, pairs: Pairs) -> Chain:
+    return Chain(
+        id=identity,
+        path=path_of(pairs),
+        users=tuple(user for _, user in pairs if user),
+        services=tuple(service for service, _ in pairs if service),
+        depth=len(pairs),
+    )
+
+
+def evidence_of(facts: Iterable[Fact]) -> tuple[Evidence, ...]:
+    return tuple(Evidence(*fact) for fact in facts)
