@@ -1,4 +1,4 @@
-# make demo | test | lint | bench | bench-live | sanitize | fuzz | wheel | clean
+# make demo | test | lint | bench | bench-live | sanitize | accuracy | fuzz | wheel | clean
 # Set-up (system packages, .venv, compiled core) happens by itself; see deploy/setup.sh.
 
 SHELL := /bin/bash
@@ -9,9 +9,10 @@ CORE := $(wildcard sensor/core/*.c)
 C_TESTS := $(wildcard tests/core/*.c tests/fuzz/*.c tests/bench/*.c)
 WARNINGS := -std=c11 -D_GNU_SOURCE -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Werror
 FUZZ_SECONDS ?= 60
+FUZZ_MESSAGES ?= 1000000
 
 .DELETE_ON_ERROR:
-.PHONY: demo test lint bench bench-live sanitize fuzz wheel clean
+.PHONY: demo test lint bench bench-live sanitize accuracy fuzz wheel clean
 
 demo: $(VENV)/.ready-demo
 	$(PYTHON) -m sensor.cli demo
@@ -39,13 +40,19 @@ sanitize: $(VENV)/.ready-test
 
 bench: $(VENV)/.ready-test
 	$(PYTHON) -m tests.bench.bench
+	$(PYTHON) -m tests.bench.decryption
 
 # packets lost beside tcpdump on a veth pair; needs root
 bench-live: $(VENV)/.ready-test
 	$(PYTHON) -m tests.bench.live
 
+# who caused what, scored; DATASETS is the directory of score.py
+accuracy: $(VENV)/.ready-test
+	$(PYTHON) -m tests.accuracy.table $(DATASETS)
+
 fuzz: $(VENV)/.ready-test
 	$(PYTHON) -m tests.fuzz.run --seconds $(FUZZ_SECONDS)
+	$(PYTHON) -m tests.fuzz.messages --count $(FUZZ_MESSAGES)
 
 wheel: $(VENV)/.ready-demo
 	$(PYTHON) -m pip wheel --quiet --no-build-isolation --no-deps --wheel-dir dist .

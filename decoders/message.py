@@ -9,7 +9,7 @@ since the epoch, packet time.
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 
 class Direction(IntEnum):
@@ -22,6 +22,10 @@ class DecodeError(Exception):
 
 
 Hasher = Callable[[str], str]  # a secret -> its keyed hash, for example "b2s:9f31c0..."
+
+
+# The token of what belongs to no other session than the flow's own: the flow's name follows it.
+CONNECTION = "flow:"
 
 
 class Transaction(NamedTuple):
@@ -56,6 +60,7 @@ class TransactionFlag(IntEnum):
     INTERIM = 64
     TUNNELLED = 128
     DECRYPTED = 256
+    HTTP2 = 512
 
 
 class Framing(IntEnum):
@@ -66,6 +71,7 @@ class Framing(IntEnum):
     NFC_AIO = 3
     VIX = 4
     CONSOLE = 5
+    LIBVIRT = 6
 
 
 class FramedFlag(IntEnum):
@@ -78,7 +84,7 @@ class FramedFlag(IntEnum):
 
 
 class Framed(NamedTuple):
-    """One message of a protocol of TCP 902, as the core framed it; secrets are blanked there."""
+    """One message of a framed protocol; of those of TCP 902, secrets are blanked in the core."""
 
     protocol: int  # Framing
     flags: int  # FramedFlag
@@ -139,6 +145,7 @@ class LoginMethod(StrEnum):
     IMPERSONATION = "impersonation"
     TOKEN = "token"  # an API token or a JWT of an identity provider
     TICKET = "ticket"  # handed out by another service to whoever asked there
+    NONE = "none"  # the server lets everybody in
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +166,23 @@ class Message:
     token: str = ""  # hash of the session token that the request carried
     user_agent: str = ""
     forwarded_for: str = ""  # X-Forwarded-For or Forwarded as claimed, leftmost first
+    via: str = ""  # proxies that say to have passed it on: Via, or `by` of Forwarded, as claimed
     operation_id: str = ""  # id carried into the service (SOAP operationID, client request id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProxyLogin(Message):
+    """Credentials shown to a forward proxy: what the flow asks for from now on, this user asks.
+
+    `token` is the hash of the credentials where each request carries them (Basic); empty where the
+    connection is what they opened (NTLM, Negotiate).
+    """
+
+    user: str
+    method: LoginMethod
+    outcome: Outcome
+    fault: str = ""
+    destination: str = ""  # host and port that the proxy is to connect to
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,6 +214,8 @@ class Login(Message):
     client_address: str = ""  # as the server saw it
     extension: bool = False
     delegates: tuple[str, ...] = ()  # of a SAML assertion: who acts for `user`, least recent first
+    assertion: str = ""  # hash that names the SAML assertion, issued here or brought along
+    details: tuple[tuple[str, str], ...] = ()  # for the record's `extra`, as those of a Call
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -226,6 +251,7 @@ class TicketIssued(Message):
     kind: str  # clone, generic, local, mks, webmks, nfc, ...
     ticket: str  # keyed hash
     target: Target = Target()
+    lease: str = ""  # id of what it was read from, which the call that asked for it had returned
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -243,13 +269,43 @@ class Call(Message):
     request_id: str = ""  # id that the server gave the request in its response
     guest_user: str = ""  # account inside the guest, from the call's own credentials
     guest_interactive: bool = False
+    guest_ticket: str = ""  # hash of the guest ticket that stands for `guest_user`
     user: str = ""  # identity carried by the call itself (Basic on every request)
     sessions: tuple[str, ...] = ()  # hashes of session keys that the call names
     initiated_by: str = ""  # the user for whom an extension says it acts (CreateTask)
+    tenant: str = ""  # the organisation inside which a provider's account acts: its name, else id
     activation_id: str = ""  # of the task that the call creates, chosen by the client (CreateTask)
     ticket: str = ""  # hash of the ticket that the call redeems
     # What else is worth a line in the record's `extra`: ("intent", "read"), ("client", "vddk").
     details: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GuestLogin(Message):
+    """Credentials of a guest's account were checked or exchanged for a ticket, beside its Call."""
+
+    api: str  # vim25, vix
+    operation: str
+    outcome: Outcome
+    target: Target = Target()  # the VM, if known
+    guest_user: str = ""
+    credential: str = ""  # name_password, ticketed_session, sspi, saml_bearer_token, ...
+    fault: str = ""
+    interactive: bool = False
+    ticket: str = ""  # hash of the guest ticket that was used, or issued
+    handle: str = ""  # of the client's VM handle, within `token`
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GuestLogout(Message):
+    """A guest session ended: its logout, the release of its ticket, or its handle was closed."""
+
+    api: str
+    operation: str
+    target: Target = Target()
+    guest_user: str = ""
+    ticket: str = ""
+    handle: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -297,60 +353,3 @@ class ObjectSeen(Message):
     instance_uuid: str = ""
     container: Target = Target()
     path: str = ""  # of a VM's configuration file: "[datastore] folder/name.vmx"
-
-
-class TransactionDecoder(Protocol):
-    """Decodes framed transactions; sans-IO. One instance serves all flows, and keeps no state."""
-
-    name: str
-
-    def rules(self) -> list[Rule]: ...
-    def token_headers(self) -> list[str]: ...
-    def token_cookies(self) -> list[str]: ...
-    def object_properties(self) -> list[str]:
-        """Properties of managed objects that tell their identity, for Want.NEW_OBJECTS."""
-        ...
-
-    def claims(self, transaction: Transaction) -> bool:
-        """Is this transaction of my protocol? Cheap; first claim wins."""
-        ...
-
-    def transaction(self, transaction: Transaction) -> list[Message]:
-        """What it says. Raises DecodeError when the peer broke the protocol."""
-        ...
-
-
-class StreamDecoder(Protocol):
-    """Decodes what the core framed on one flow; sans-IO. Made by a StreamDecoderFactory."""
-
-    name: str
-
-    def message(self, direction: Direction, framed: Framed, time_ns: int) -> list[Message]:
-        """What it says. Raises DecodeError when the peer broke the protocol: the flow is lost."""
-        ...
-
-    def gap(self, direction: Direction, size_bytes: int, time_ns: int) -> list[Message]:
-        """Bytes are missing: what hung on them is given up, not guessed."""
-        ...
-
-    def tls(self, tls_session: int, is_open: bool, time_ns: int) -> list[Message]:
-        """A TLS handshake began on the flow; `is_open`: its plaintext can be read."""
-        ...
-
-    def close(self, time_ns: int, to_server_bytes: int, to_client_bytes: int) -> list[Message]:
-        """The flow is over; bytes of the whole flow, by direction."""
-        ...
-
-
-# A name for the flow's own session, which no token on the wire has, -> a decoder for the flow.
-StreamDecoderFactory = Callable[[str], StreamDecoder]
-
-
-class DatagramDecoder(Protocol):
-    """Decodes UDP payloads of a port; sans-IO, no state."""
-
-    name: str
-
-    def datagram(self, payload: bytes, time_ns: int) -> list[Message]:
-        """Raises DecodeError when it is no message of the protocol."""
-        ...

@@ -41,6 +41,7 @@ find_python() {
 # --- system packages
 
 packages=()
+as_root=()
 need() { # PACKAGE unless COMMAND... succeeds
     local package=$1
     shift
@@ -66,14 +67,19 @@ missing_packages() {
     need zlib1g-dev has_header zlib.h
     need libzstd-dev has_header zstd.h
     need libssl-dev has_header openssl/evp.h
+    need libnghttp2-dev has_header nghttp2/nghttp2.h
     find_python >/dev/null || packages+=(python3-dev python3-venv)
     [ "$purpose" = test ] || return 0
     need libpcap-dev has_header pcap/pcap.h
     need tshark has tshark
     need tcpdump has tcpdump
+    need ssldump has ssldump
     need iproute2 has ip
     need curl has curl
     need ethtool has ethtool
+    need openssl has openssl
+    need nginx has nginx
+    need haproxy has haproxy
     need golang-go has go
     need golang-github-vmware-govmomi-dev test -d /usr/share/gocode/src/github.com/vmware/govmomi/simulator
     need clang has clang
@@ -81,7 +87,7 @@ missing_packages() {
 }
 
 install_packages() {
-    local install=(apt-get install -y --no-install-recommends "${packages[@]}") as_root=()
+    local install=(apt-get install -y --no-install-recommends "${packages[@]}")
     if ! has apt-get >/dev/null; then
         say "missing: ${packages[*]} (Debian names); install them and run this again"
         exit 1
@@ -97,7 +103,33 @@ install_packages() {
     say "installing ${packages[*]}"
     # tshark asks a question about dumpcap; noninteractive takes the default
     "${as_root[@]}" apt-get update -q >&2
+    keep_services_down
     "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive "${install[@]}" >&2
+    let_services_be
+}
+
+# Tests run nginx and HAProxy in namespaces; on this host neither is to take a port, now or at the next boot.
+# policy-rc.d is what every package asks before it starts a service (101: do not), with systemd or without.
+# The packages enable them all the same, which is undone.
+policy=/usr/sbin/policy-rc.d
+keep_services_down() {
+    [ ! -e $policy ] || return 0
+    trap remove_policy EXIT
+    printf '#!/bin/sh\nexit 101\n' | "${as_root[@]}" install -m 755 /dev/stdin $policy
+}
+remove_policy() {
+    trap - EXIT
+    "${as_root[@]}" rm -f $policy
+}
+let_services_be() {
+    local service
+    [ -z "$(trap -p EXIT)" ] || remove_policy
+    has systemctl >/dev/null || return 0
+    for service in nginx haproxy; do
+        if [[ " ${packages[*]} " == *" $service "* ]]; then
+            "${as_root[@]}" systemctl --quiet disable $service >&2
+        fi
+    done
 }
 
 missing_packages

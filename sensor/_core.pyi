@@ -1,5 +1,6 @@
 """The typed contract of the C extension: sources are filled without the GIL, batches iterated."""
 
+from array import array
 from collections.abc import Iterator, Mapping
 from typing import Any, final
 
@@ -111,8 +112,13 @@ class Source:
         ports: tuple[int, ...] = ...,
         promiscuous: bool = ...,
         decrypt: bool = ...,
+        secrets_of: Source | None = ...,
     ) -> None:
-        """Without `decrypt` TLS is metadata only, and no key is kept, those of a file included."""
+        """Without `decrypt` TLS is metadata only, and no key is kept, those of a file included.
+
+        Secrets inside the files are read first, or taken from `secrets_of`, a source of the same
+        files that has not been filled yet.
+        """
     def add_secrets(self, lines: bytes | bytearray | memoryview, key_source: int) -> bool:
         """Key log lines, copied, for the next fill. From any thread. False: too many wait.
 
@@ -132,3 +138,47 @@ class Source:
     def stop(self) -> None:
         """From any thread: the next fill flushes every flow, and ends."""
     def close(self) -> None: ...
+
+# The likelihood of parents with their children (sensor/core/causes.h). Arrays are buffers of the
+# item size that causes.h states; a window is the arrays from parent_start to option_share, a model
+# is (kinds, rows, floor, arrays from group to slack). All sizes and indexes are checked.
+CAUSES_BINS: int
+CAUSES_SLOTS: int
+CAUSES_COUNTS: int
+CAUSES_REPEATS: int
+CAUSES_KINDS: int
+
+CausesWindow = tuple[
+    array[int], array[int], array[int], array[int], array[int], array[int], array[int],
+    array[int], array[int], array[int], array[int], array[int], array[float], array[float],
+]  # fmt: skip
+CausesTables = tuple[array[int], array[float], array[float], array[float], array[int]]
+CausesModel = tuple[int, int, float, CausesTables]
+CausesTally = tuple[array[float], array[float], array[float], array[float]]
+
+def causes_propose(
+    window: CausesWindow,
+    model: CausesModel,
+    held: array[int],
+    seen: array[float] | None,
+    share: array[float],
+    /,
+) -> None: ...
+def causes_greedy(window: CausesWindow, model: CausesModel, held: array[int], /) -> None: ...
+def causes_sample(
+    window: CausesWindow,
+    model: CausesModel,
+    held: array[int],
+    sweeps: int,
+    cold: float,
+    seed: int,
+    seen: array[float] | None,
+    tally: CausesTally | None,
+    tally_every: int,
+    /,
+) -> None: ...
+def causes_smooth(
+    counts: array[float], density: array[float], at: int, weight: float, prior: float, /
+) -> None: ...
+def causes_bin(gap_ns: float, /) -> int: ...
+def causes_bin_width(bin: int, /) -> float: ...

@@ -1,27 +1,39 @@
 """Composition root: puts sources, workers, decoders and analysis together, and drives them."""
 
+import gc
 import os
 import socket
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 
+from decoders.forwardproxy import ForwardProxy
 from decoders.message import Hasher, Message
-from decoders.registry import transaction_decoders
+from decoders.registry import (
+    STREAM_DECODERS,
+    datagram_decoders,
+    stream_decoders,
+    transaction_decoders,
+)
 from sensor import _core, keys, workers
 from sensor.analysis import Analysis, AnalysisLimits
 from sensor.correlate.correlator import Limits
 from sensor.exits import ConfigError, InputError, PrivilegeError
+from sensor.lateness import Ending, InOrder
 from sensor.metrics import Metrics
 from sensor.privileges import CAP_NET_RAW, forbid_core_dumps, has_capability
 from sensor.records import Record, SensorRef
-from sensor.settings import Settings, is_address
+from sensor.services import Services
+from sensor.settings import Settings
+from sensor.site import Site
 from sensor.streams import Streams, interest_of
 from sensor.version import version
 from sensor.workers import Event, Watermark, Workers
 
 NS_PER_S = 10**9
 NS_PER_MS = 10**6
+# What decoding makes by the thousand has no cycles: looking for them more often finds nothing.
+GC_THRESHOLD = 50_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +50,8 @@ class Sensor:
 
     workers: Workers
     streams: Streams
-    analysis: Analysis
+    meaning: Ending
+    services: Services
 
     def counted(self, name: str) -> int:
         """A counter of the core, over all workers."""
@@ -55,7 +68,9 @@ def assemble(settings: Settings, hasher: Hasher, inputs: Inputs, metrics: Metric
     Raises InputError, ConfigError or PrivilegeError.
     """
     decoders = transaction_decoders(hasher)
-    interest = interest_of(decoders)
+    datagrams = datagram_decoders(settings.capture.heartbeat_port)
+    proxy = ForwardProxy(hasher)
+    interest = interest_of((*decoders, proxy), [(socket.IPPROTO_UDP, port) for port in datagrams])
     sources = _sources(settings, interest, inputs)
     try:
         _add_keys(settings, sources, inputs)
@@ -63,15 +78,25 @@ def assemble(settings: Settings, hasher: Hasher, inputs: Inputs, metrics: Metric
         _close(sources)
         raise
     analysis = _analysis(settings, inputs)
-    streams = Streams(decoders, analysis)
-    sensor = Sensor(Workers(sources), streams, analysis)
+    meaning = _in_order(analysis, settings, inputs)
+    streams = Streams(
+        decoders, meaning, framed=stream_decoders(hasher), datagrams=datagrams, proxy=proxy
+    )
+    sensor = Sensor(Workers(sources), streams, meaning, analysis.services)
     metrics.sources = sources
     metrics.interfaces = inputs.interfaces
     metrics.streams = streams
-    metrics.decoders = [*(decoder.name for decoder in decoders), "proxyproto"]
+    metrics.decoders = [
+        *(decoder.name for decoder in decoders),
+        *(decoder.name for decoder in datagrams.values()),
+        *STREAM_DECODERS,
+        proxy.name,
+        "proxyproto",
+    ]
     metrics.messages = sorted(kind.__name__ for kind in Message.__subclasses__())
     metrics.analysis = analysis.gauges
     metrics.sealed = analysis.sealed_flows
+    metrics.heartbeats = analysis.heartbeats
     return sensor
 
 
@@ -84,6 +109,8 @@ def drive(
     delivered, and what `deliver` raises.
     """
     failure: workers.InputError | None = None
+    gc.freeze()  # what is there now stays
+    gc.set_threshold(GC_THRESHOLD)
     with closing(sensor), closing(_events(sensor)) as events:
         try:
             for event in events:
@@ -96,17 +123,24 @@ def drive(
                     deliver(records)
         except workers.InputError as error:
             failure = error
-        deliver(sensor.analysis.finish())
+        deliver(sensor.meaning.finish())
     if failure is not None:
         raise InputError(str(failure))
+
+
+def _in_order(analysis: Analysis, settings: Settings, inputs: Inputs) -> Ending:
+    """A replay has its keys before its packets."""
+    if settings.keys.decrypt and inputs.interfaces:
+        return InOrder(analysis, settings.keys.lag_ms * NS_PER_MS)
+    return analysis
 
 
 def _analysis(settings: Settings, inputs: Inputs) -> Analysis:
     correlate, sites = settings.correlate, settings.sites
     return Analysis(
-        services={each: service for each, service in sites.services if is_address(each)},
-        names={each: service for each, service in sites.services if not is_address(each)},
+        site=Site(settings.service),
         trusted_proxies=sites.trusted_proxies,
+        alerts=settings.alerts,
         limits=AnalysisLimits(
             sessions_max=correlate.sessions_max,
             tickets_max=correlate.tickets_max,
@@ -174,6 +208,7 @@ def _sources(settings: Settings, interest: _core.Interest, inputs: Inputs) -> li
                     ports=capture.ports,
                     promiscuous=capture.promiscuous,
                     decrypt=settings.keys.decrypt,
+                    secrets_of=sources[0] if sources else None,
                 )
             )
     except OSError as error:

@@ -8,6 +8,7 @@ import socket
 import sqlite3
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from exporters.outbox import SinkError
@@ -18,6 +19,8 @@ from sensor.interfaces import link_of
 from sensor.key_checks import key_findings
 from sensor.privileges import CAP_NET_RAW, has_capability
 from sensor.progress import bytes_text
+from sensor.service_checks import service_findings
+from sensor.services import Learned
 from sensor.settings import MIB, Settings, split_listen
 
 _FREE_LOW_BYTES = 512 * MIB
@@ -35,6 +38,7 @@ def findings(settings: Settings) -> Iterator[Finding]:
     yield _clock()
     yield _hash_key(settings)
     yield from _outputs(settings)
+    yield from _services(settings)
     yield _libraries()
 
 
@@ -106,7 +110,7 @@ def _core(settings: Settings) -> Iterator[Finding]:
 def _tap() -> Finding:
     subject = "TLS tap"
     if importlib.util.find_spec("bcc") is None:
-        text = "BCC is not installed: TLS is read with key logs only; apt install python3-bpfcc"
+        text = "BCC is not installed: TLS is read only where secrets are handed over ([keys]); apt install python3-bpfcc"
         return Finding(Level.NOTE, subject, text)
     if not Path("/sys/kernel/btf/vmlinux").exists():
         return Finding(Level.NOTE, subject, "BCC is there, the kernel has no BTF")
@@ -154,6 +158,14 @@ def _history(path: Path) -> Finding:
         except SinkError as error:
             return Finding(Level.PROBLEM, "history", str(error))
     return _creatable("history", path)
+
+
+def _services(settings: Settings) -> Iterator[Finding]:
+    learned: list[Learned] = []
+    if settings.history.enabled and settings.history_path.exists():
+        with suppress(SinkError):  # said of the history
+            learned = history.addresses(settings.history_path)
+    return service_findings(settings, learned)
 
 
 def _creatable(subject: str, path: Path) -> Finding:

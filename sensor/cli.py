@@ -79,6 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_run(commands)
     _add_who(commands)
     _add_check(commands)
+    _add_correlate(commands)
     _add_small(commands)
     return parser
 
@@ -135,6 +136,14 @@ def _add_check(commands: "Commands") -> None:
     parser.add_argument("-i", "--interface", action="append", metavar="IF", help="may be repeated")
     _add_config(parser)
     parser.set_defaults(call=_check)
+
+
+def _add_correlate(commands: "Commands") -> None:
+    parser = commands.add_parser("correlate", help="calls that others recorded to their parents")
+    parser.add_argument("--spans", required=True, metavar="FILE", help="a JSON object per call")
+    parser.add_argument("--inventory", default="", metavar="FILE", help="ids that belong together")
+    parser.add_argument("--out", required=True, metavar="FILE", help="a JSON object per call")
+    parser.set_defaults(call=_correlate)
 
 
 def _add_small(commands: "Commands") -> None:
@@ -282,6 +291,12 @@ def _check(options: argparse.Namespace) -> Exit:
     found = list(checks.findings(settings))
     terminal.say(f"{each.level:8} {each.subject}: {each.text}" for each in found)
     return Exit.NO if any(each.level is Level.PROBLEM for each in found) else Exit.OK
+
+
+def _correlate(options: argparse.Namespace) -> Exit:
+    from sensor import correlation
+
+    return correlation.correlate(options.spans, options.inventory, options.out)
 
 
 def _demo(options: argparse.Namespace) -> Exit:

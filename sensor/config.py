@@ -6,21 +6,24 @@ import tomllib
 from collections.abc import Iterator
 from dataclasses import Field, fields
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
 from sensor.exits import ConfigError, os_error_line
 from sensor.settings import Settings
 
 DEFAULT_PATH = Path("/etc/hoptap/hoptap.toml")
 
-_TABLE = tuple[tuple[str, str], ...]
+# Keys that were, and what stands in their place.
+_MOVED = {
+    ("sites", "services"): "is now a [[service]] with id and addresses",
+    ("sites", "service_accounts"): "is now accounts of a [[service]]",
+}
 _TYPE_WORDS = {
     str: "text",
     int: "a whole number",
     bool: "true or false",
     tuple[str, ...]: "a list of texts",
     tuple[int, ...]: "a list of whole numbers",
-    _TABLE: "a table of texts",
 }
 
 
@@ -55,9 +58,15 @@ def field_problem(section: type, key: str, value: Any) -> str:
 
 
 def sections() -> dict[str, type]:
-    """Section name -> its dataclass, in file order."""
+    """Section name -> its dataclass, in file order; those that stand once."""
     hints = get_type_hints(Settings)
-    return {each.name: hints[each.name] for each in fields(Settings)}
+    return {name: kind for name, kind in hints.items() if get_origin(kind) is not tuple}
+
+
+def lists() -> dict[str, type]:
+    """The same of sections that may stand several times, [[name]]."""
+    hints = get_type_hints(Settings)
+    return {name: get_args(kind)[0] for name, kind in hints.items() if get_origin(kind) is tuple}
 
 
 class _Reader:
@@ -69,23 +78,33 @@ class _Reader:
         self.problems: list[str] = []
 
     def settings(self, document: dict[str, Any]) -> Settings:
-        known = sections()
-        for name in document:
-            if name not in known:
-                what = "section" if isinstance(document[name], dict) else "key outside any section"
-                self._say(name, "", f"unknown {what}{_meant(name, known)}")
+        known, repeated = sections(), lists()
+        for name, value in document.items():
+            if name not in known | repeated:
+                what = "key outside any section" if _is_value(value) else "section"
+                self._say(name, "", f"unknown {what}{_meant(name, known | repeated)}")
         values = {
             name: self._section(name, section, document[name])
             for name, section in known.items()
             if name in document
         }
+        for name, section in repeated.items():
+            if name in document:
+                values[name] = self._list(name, section, document[name])
         settings = Settings(**values)
         if not self.problems:
             for section_name, key, problem in _contradictions(settings):
                 self._say(section_name, key, problem)
         return settings
 
-    def _section(self, name: str, section: type, table: object) -> Any:
+    def _list(self, name: str, section: type, tables: object) -> tuple[Any, ...]:
+        if not isinstance(tables, list) or not all(isinstance(each, dict) for each in tables):
+            self._say(name, "", f"must be sections, [[{name}]]")
+            return ()
+        return tuple(self._section(name, section, each, at) for at, each in enumerate(tables, 1))
+
+    def _section(self, name: str, section: type, table: object, at: int = 0) -> Any:
+        """`at`: which of the sections of that name."""
         if not isinstance(table, dict):
             self._say(name, "", f"must be a section, [{name}]")
             return section()
@@ -94,17 +113,20 @@ class _Reader:
         values: dict[str, Any] = {}
         for key, value in table.items():
             if key not in known:
-                self._say(name, key, f"unknown key{_meant(key, known)}")
+                moved = _MOVED.get((name, key), f"unknown key{_meant(key, known)}")
+                self._say(name, key, moved, at)
                 continue
             problem = _problem(known[key], types[key], _frozen(value))
             if problem:
-                self._say(name, key, problem)
+                self._say(name, key, problem, at)
             else:
                 values[key] = _frozen(value)
+        if at and "id" in known and "id" not in table:
+            self._say(name, "", "needs an id", at)
         return section(**values)
 
-    def _say(self, section: str, key: str, problem: str) -> None:
-        line = _line_of(self._text, section, key)
+    def _say(self, section: str, key: str, problem: str, at: int = 0) -> None:
+        line = _line_of(self._text, section, key, at)
         where = f"{self._name}:{line}" if line else self._name
         subject = f"{section}.{key}" if key else section
         self.problems.append(f"{where}: {subject}: {problem}")
@@ -136,17 +158,16 @@ def _item_problem(each: "Field[Any]", item: Any) -> str:
 
 
 def _frozen(value: Any) -> Any:
-    """Lists and tables as tuples."""
-    if isinstance(value, list):
-        return tuple(value)
-    return tuple(value.items()) if isinstance(value, dict) else value
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _is_value(value: Any) -> bool:
+    """And neither a section nor several."""
+    tables = value if isinstance(value, list) else [value]
+    return not tables or not all(isinstance(each, dict) for each in tables)
 
 
 def _is_a(value: object, kind: Any) -> bool:
-    if kind == _TABLE:
-        return isinstance(value, tuple) and all(
-            isinstance(pair, tuple) and all(type(text) is str for text in pair) for pair in value
-        )
     if kind in (tuple[str, ...], tuple[int, ...]):
         item_kind = kind.__args__[0]
         return isinstance(value, tuple) and all(type(item) is item_kind for item in value)
@@ -186,15 +207,21 @@ def _syntax_line(name: str, error: tomllib.TOMLDecodeError) -> str:
     return f"{name}:{found[2]}:{found[3]}: {found[1]}"
 
 
-def _line_of(text: str, section: str, key: str) -> int:
-    """Line of a section's header or of its key; 0 when written in a way that this does not see."""
-    within = ""
+def _line_of(text: str, section: str, key: str, at: int = 0) -> int:
+    """Line of a section's header or of its key; 0 when written in a way that this does not see.
+
+    `at`: in which of the sections of that name.
+    """
+    within, met = "", 0
     for number, line in enumerate(text.splitlines(), 1):
-        header = re.match(r"\s*\[\s*[\"']?([\w.-]+?)[\"']?\s*\]", line)
+        header = re.match(r"\s*\[{1,2}\s*[\"']?([\w.-]+?)[\"']?\s*\]", line)
         if header:
             within = header[1]
-            if within == f"{section}.{key}".rstrip("."):
+            met += within == section
+            if within == f"{section}.{key}".rstrip(".") and met >= at:
                 return number
+            continue
+        if met < at:
             continue
         wanted = key if within == section else f"{section}.{key}".rstrip(".") if not within else ""
         if wanted and re.match(rf"\s*[\"']?{re.escape(wanted)}[\"']?\s*=", line):

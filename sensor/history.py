@@ -1,14 +1,15 @@
 """Records of the last days in SQLite, for `hoptap who`.
 
-Holds nothing but records, so nothing secret. One process writes; readers come and go (WAL). A
-record is found by the names it speaks of: its target, its users, the candidates of its hop and
-what else its action names.
+Holds records, and what traffic showed of addresses, so nothing secret. One process writes; readers
+come and go (WAL). A record is found by the names it speaks of: its target, its users, the host it
+happened at, the candidates of its hop and what else its action names.
 """
 
 import json
 import os
 import sqlite3
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -16,8 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from exporters.outbox import SinkError
+from sensor import learned
 from sensor.metrics import Counted
 from sensor.records import Record, as_dict
+from sensor.services import Learned
 
 APPLICATION_ID = 0x686F7074  # "hopt", SQLite header offset 68
 SCHEMA_VERSION = 1
@@ -88,6 +91,7 @@ class History:
         with _errors_of(path):
             self._database = _open_writable(path)
         self.bytes = 0  # in use, after the last write
+        self._news: deque[Sequence[Learned]] = deque(maxlen=1)  # of what is learned, all of it
         self.prune()
 
     def write(self, records: Sequence[Record]) -> None:
@@ -100,7 +104,17 @@ class History:
         if self.bytes > self._bounds.bytes_max:
             self.prune()
 
+    def recalled(self) -> list[Learned]:
+        """What earlier runs learned of addresses. Before the first write."""
+        with _errors_of(self._path):
+            return learned.read(self._database)
+
+    def remember(self, news: Sequence[Learned]) -> None:
+        """To be written soon; from any thread."""
+        self._news.append(news)
+
     def tick(self) -> None:
+        self._write_news()
         if time.monotonic() - self._pruned_at >= PRUNE_EVERY_S:
             self.prune()
 
@@ -109,7 +123,21 @@ class History:
 
     def close(self) -> None:
         with _errors_of(self._path):
-            self._database.close()
+            try:
+                self._write_news()
+            finally:
+                self._database.close()
+
+    def _write_news(self) -> None:
+        if self._news:
+            news = self._news.popleft()
+            with _errors_of(self._path):
+                learned.write(self._database, news, self._oldest_ns())
+
+    def _oldest_ns(self) -> int:
+        if self._bounds.keep_days is None:
+            return 0
+        return self._clock_ns() - self._bounds.keep_days * DAY_NS
 
     def _size_bytes(self) -> int:
         """Bytes in use: pages freed by pruning are used again before the file grows."""
@@ -124,8 +152,7 @@ class History:
         self._pruned_at = time.monotonic()
         with _errors_of(self._path):
             if self._bounds.keep_days is not None:
-                oldest_ns = self._clock_ns() - self._bounds.keep_days * DAY_NS
-                self._remove("age", "ts < ?", oldest_ns)
+                self._remove("age", "ts < ?", self._oldest_ns())
             while self._size_bytes() > self._bounds.bytes_max * PRUNE_TO:
                 oldest = "number IN (SELECT number FROM record ORDER BY ts LIMIT ?)"
                 if not self._remove("size", oldest, PRUNE_RECORDS):
@@ -186,6 +213,13 @@ def find(path: Path, query: Query) -> list[dict[str, Any]]:
         return list(_found(database, query))
 
 
+def addresses(path: Path) -> list[Learned]:
+    """What was learned of addresses, the latest first. Raises HistoryError."""
+    with _errors_of(path), closing(_open_readable(path)) as database:
+        _check_ours(database, path)
+        return learned.read(database)
+
+
 def _found(database: sqlite3.Connection, query: Query) -> Iterator[dict[str, Any]]:
     names = _matching(database, query.name)
     marks = ",".join("?" * len(names))
@@ -228,6 +262,7 @@ def names_of(body: dict[str, Any]) -> Iterator[str]:
         hop.get("user"),
         body.get("from", {}).get("user"),
         body.get("to", {}).get("user"),
+        body.get("to", {}).get("host"),
         *body.get("chain", {}).get("users", ()),
         *(candidate.get("user") for candidate in hop.get("candidates", ())),
         *body.get("extra", {}).get("related", "").split(", "),  # a new machine's name

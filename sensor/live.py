@@ -19,6 +19,7 @@ from sensor.metrics import Metrics
 from sensor.notify import notify, watchdog_s
 from sensor.outputs import Outputs
 from sensor.records import encode_ndjson
+from sensor.services import Services
 from sensor.settings import OutputSettings, Settings
 from sensor.status import Health, StatusServer
 from sensor.version import version
@@ -26,6 +27,7 @@ from sensor.version import version
 log = logging.getLogger(__name__)
 
 STDOUT = 1
+REMEMBER_EVERY_S = 60.0  # what was learned of addresses; a killed sensor loses as much
 DRAIN_S = 10.0  # within systemd's TimeoutStopSec of 90 s, and a person's patience
 
 
@@ -53,10 +55,10 @@ def run(settings: Settings, duration_s: float | None) -> Exit:
             metrics.keys = intake.tallies
             health.watches.append(intake.problem)
             intake.start()
-        _open_sinks(settings, metrics, outputs)
+        history = _open_sinks(settings, metrics, outputs, sensor.services)
         if settings.status.listen:
             server = StatusServer(settings.status.listen, metrics, health)
-        _Loop(sensor, outputs, health, duration_s).run(_greeting(settings))
+        _Loop(sensor, outputs, health, history, duration_s).run(_greeting(settings))
     finally:
         outputs.stop(DRAIN_S)
         if intake is not None:
@@ -72,11 +74,18 @@ class _Loop:
     """The main loop, and what signals and time ask of it."""
 
     def __init__(
-        self, sensor: app.Sensor, outputs: Outputs, health: Health, duration_s: float | None
+        self,
+        sensor: app.Sensor,
+        outputs: Outputs,
+        health: Health,
+        history: History | None,
+        duration_s: float | None,
     ) -> None:
         self._sensor = sensor
         self._outputs = outputs
         self._health = health
+        self._history = history
+        self._remember_next = time.monotonic() + REMEMBER_EVERY_S
         self._end = None if duration_s is None else time.monotonic() + duration_s
         self._reopen = False
         self._watchdog_s = watchdog_s()
@@ -93,6 +102,7 @@ class _Loop:
             app.drive(self._sensor, self._outputs.deliver, self._turn)
         finally:
             self._health.stopping = True
+            self._remember()
             notify("STOPPING=1")
 
     def _turn(self) -> None:
@@ -105,8 +115,16 @@ class _Loop:
         if self._watchdog_s and now >= self._watchdog_next:
             self._watchdog_next = now + self._watchdog_s
             notify("WATCHDOG=1")
+        if now >= self._remember_next:
+            self._remember_next = now + REMEMBER_EVERY_S
+            self._remember()
         if (self._end is not None and now >= self._end) or self._outputs.reader_gone:
             self._stop()
+
+    def _remember(self) -> None:
+        """The history's own thread writes it."""
+        if self._history is not None:
+            self._history.remember(self._sensor.services.learned())
 
     def _stop(self) -> None:
         self._health.stopping = True
@@ -121,8 +139,11 @@ class _Loop:
         self._reopen = True  # the loop does it: a handler may interrupt the queue itself
 
 
-def _open_sinks(settings: Settings, metrics: Metrics, outputs: Outputs) -> None:
-    """Raises OutputError."""
+def _open_sinks(
+    settings: Settings, metrics: Metrics, outputs: Outputs, services: Services
+) -> History | None:
+    """The history, if there is to be one, of which `services` learn. Raises OutputError."""
+    history = None
     try:
         outputs.add(_records_sink(settings, metrics), settings.output.queue_records_max)
         if settings.history.enabled:
@@ -131,9 +152,11 @@ def _open_sinks(settings: Settings, metrics: Metrics, outputs: Outputs) -> None:
                 bounds=Bounds(settings.history.keep_days, settings.history.bytes_max),
                 removed=metrics.history_removed,
             )
+            services.recall(history.recalled())
             help_text = "Bytes that the history takes."
             metrics.gauges["hoptap_history_bytes"] = (help_text, lambda: history.bytes)
             outputs.add(history, settings.history.queue_records_max)
+        return history
     except SinkError as error:
         raise OutputError(str(error)) from None
 

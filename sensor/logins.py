@@ -7,14 +7,24 @@ does it wait for that leg, which says who asked.
 from collections import OrderedDict
 from dataclasses import dataclass, replace
 
-from decoders.message import Login, Logout
-from sensor import alerts
+from decoders.message import Login, Logout, Outcome
+from sensor.alerts.rules import Alerts
 from sensor.legs import Legs
-from sensor.recording import Recorder, Sighting, evidence_of
+from sensor.levels import (
+    evidence_of,
+    under_proxy,
+)
+from sensor.recording import (
+    Recorder,
+    Sighting,
+)
 from sensor.records import Endpoint, Record
 from sensor.services import Services
 from sensor.session_records import SessionRecorder
 from sensor.sessions import Sessions
+
+SSO_API = "sts"
+ASSERTIONS_MAX = 65536  # each lives for minutes to days
 
 
 @dataclass(slots=True)
@@ -30,15 +40,19 @@ class Logins:
         sessions: Sessions,
         services: Services,
         legs: Legs,
+        alerts: Alerts,
         hold_ns: int,
     ) -> None:
         self._recorder = recorder
+        self._alerts = alerts
         self._writer = SessionRecorder(recorder, sessions, services)
         self._sessions = sessions
         self._services = services
         self._legs = legs
         self._hold_ns = hold_ns
         self._held: OrderedDict[str, _Held] = OrderedDict()  # by record id
+        self._assertions: OrderedDict[str, str] = OrderedDict()  # -> id of the login that issued it
+        self.assertions_shed = 0
 
     def login(self, message: Login, at: Sighting) -> list[Record]:
         passed = self._passed(message, at)
@@ -50,10 +64,10 @@ class Logins:
         identity = self._recorder.new_id(message.time_ns)
         if session is not None:
             session.login_id = identity
-        record = self._writer.login(message, at, session, identity)
+        record = self._writer.login(message, at, session, identity, self._issuer(message, identity))
         shown = [
             self._recorder.alert(reason, record, value)
-            for reason, value in alerts.of_login(message, redeemed)
+            for reason, value in self._alerts.of_login(message, at, redeemed)
         ]
         return [*self._release(message, at, record), *shown]
 
@@ -111,7 +125,20 @@ class Logins:
 
     def _from_client(self, record: Record, at: Sighting) -> Record:
         service = self._services.of_client(at.client_ip)
+        record = under_proxy(record, at.proxy)
         hop = record.hop
         if hop is not None:
             hop = replace(hop, evidence=hop.evidence + evidence_of([at.passed_proxy]))
         return replace(record, source=Endpoint(at.client_ip, at.client_port, service), hop=hop)
+
+    def _issuer(self, message: Login, identity: str) -> str:
+        """The login by which the assertion that is shown was issued; "" if that was not seen."""
+        if not message.assertion or message.outcome is not Outcome.SUCCESS:
+            return ""
+        if message.api != SSO_API:
+            return self._assertions.get(message.assertion, "")
+        self._assertions[message.assertion] = identity
+        if len(self._assertions) > ASSERTIONS_MAX:
+            self._assertions.popitem(last=False)
+            self.assertions_shed += 1
+        return ""

@@ -9,6 +9,8 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
+from sensor.core_help import CORE_HELP
+
 if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
 
@@ -17,70 +19,6 @@ OUTCOMES = ("success", "failure", "unknown")
 SEALED = ("recorded", "unrecorded")
 RECORD_KINDS = ("login", "logout", "action", "chain", "alert", "gap")
 
-CORE_HELP = {
-    "packets": "Packets taken into the core.",
-    "packet_bytes": "Captured bytes of these packets.",
-    "decap_not_ip": "Packets that hold no IP: ARP, LLDP and the like.",
-    "decap_truncated": "Packets that end within a header.",
-    "decap_malformed": "Packets with a header that contradicts itself.",
-    "decap_too_deep": "Packets with more tunnels in each other than are looked into.",
-    "decap_unknown_link": "Packets of a link type that is not known.",
-    "fragments": "IP fragments.",
-    "fragments_dropped": "IP fragments of datagrams that were never whole, or that memory forbade.",
-    "duplicates": "Packets seen before within the duplicate window, ignored.",
-    "flows": "Flows begun.",
-    "flows_evicted": "Flows given up early because the table was full (limits.flows_max).",
-    "flows_expired": "Flows ended: closed, or idle for limits.flow_idle_timeout_ms.",
-    "tcp_segments": "TCP segments.",
-    "tcp_retransmitted_bytes": "TCP bytes that came again.",
-    "tcp_overlap_conflicts": "TCP segments that came again with other bytes.",
-    "tcp_out_of_order": "TCP segments that came before their predecessors.",
-    "tcp_gaps": "Holes in TCP streams: the sensor was blind there.",
-    "tcp_gap_bytes": "Bytes missing in these holes.",
-    "tcp_buffer_shed_bytes": "Out-of-order bytes given up (limits.stream_buffer_bytes_max).",
-    "udp_datagrams": "UDP datagrams.",
-    "stream_chunk_bytes": "Bytes of non-HTTP streams handed up.",
-    "stream_skipped_bytes": "Bytes of streams that nobody asked for, or that are encrypted.",
-    "http_requests": "HTTP requests framed.",
-    "http_responses": "HTTP responses framed.",
-    "http_transactions": "HTTP requests with their responses.",
-    "http_transactions_handed_up": "HTTP transactions of interest, handed to decoders.",
-    "http_unpaired_responses": "HTTP responses whose request was not seen.",
-    "http_malformed": "Streams that began as HTTP and broke its rules.",
-    "http_resynchronised": "HTTP streams taken up again after a gap.",
-    "http_body_cut": "Bodies cut at limits.http_body_bytes_max.",
-    "http_body_undecodable": "Bodies whose content coding is unknown or broken.",
-    "http_pipeline_shed": "Requests given up beyond limits.http_pipeline_max.",
-    "operations_uncounted": "Transactions not in operations_total (limits.operations_max rows).",
-    "memory_shed": "Times that limits.memory_bytes_max made the core give something up.",
-    "tls_sessions_decrypted": "TLS sessions of which something was decrypted.",
-    "tls_sessions_no_key": "TLS sessions whose secret never came.",
-    "tls_sessions_late_key": "TLS sessions whose secret came after ciphertext had been let go.",
-    "tls_sessions_unsupported": "TLS sessions of a version, suite or extension not decrypted.",
-    "tls_sessions_failed": "TLS sessions whose records authenticate under no key that was given.",
-    "tls_sessions_unseen": "TLS sessions whose handshake was not captured.",
-    "tls_sessions_unfinished": "TLS sessions that ended before anything was encrypted.",
-    "tls_records": "TLS records.",
-    "tls_records_decrypted": "TLS records decrypted.",
-    "tls_records_undecrypted": "TLS records passed by, for whatever reason.",
-    "tls_ciphertext_bytes": "Bytes of encrypted TLS records.",
-    "tls_plaintext_bytes": "Bytes decrypted from them.",
-    "tls_authentication_failed": "TLS records that are forged, corrupt or under another key.",
-    "tls_malformed": "TLS records and handshake messages that break the protocol.",
-    "tls_gaps_resynchronised": "TLS streams taken up again after a gap.",
-    "tls_early_data_refused_bytes": "Bytes of early data that the server did not take.",
-    "tls_held_bytes": "Bytes of ciphertext that had to wait for a key.",
-    "tls_held_shed_bytes": "Of these, let go for lack of room (limits.tls_held_bytes_max, total).",
-    "tls_held_expired_bytes": "Of these, let go after limits.tls_held_timeout_ms.",
-    "tls_key_waits": "Waits that a key ended.",
-    "tls_key_wait_ms": "Packet time that these took together.",
-    "tls_secrets_taken": "Secrets of key logs taken; each worker takes all.",
-    "tls_secrets_ignored": "Lines of key logs that are comments, or of a label without use.",
-    "tls_secrets_malformed": "Lines of key logs that are none.",
-    "tls_secrets_forgotten": "Secrets that left for newer ones (limits.tls_secrets_max).",
-    "tls_rsa_failed": "Key exchanges that no configured RSA key opens.",
-    "tls_memory_shed": "Times that memory was short for TLS.",
-}
 KEY_INPUTS = ("file", "fifo", "unix", "udp")
 KEY_HELP = {  # of sensor/keybuffer.py Tally
     "read_bytes": "Bytes of key logs handed to the core, by kind of input.",
@@ -104,6 +42,14 @@ ANALYSIS_HELP = {
     "objects": "Inventory objects known.",
     "actions": "Actions that may still be amended, or cause another.",
     "actions_pending": "Actions whose chain is not decided yet.",
+    "hosts": "Hosts known by their heartbeats.",
+    "guest_sessions": "Sessions inside guests.",
+    "open_disks": "Disks, consoles and files that are open.",
+}
+HEARTBEAT_HELP = {  # of sensor/hosts.py
+    "received": "Heartbeats of hosts to their vCenter.",
+    "missed": "Heartbeats missing by the hosts' counters: lost at the span port, or on the way.",
+    "restarts": "Times that a host's heartbeats began to count anew.",
 }
 INPUT_HELP = {
     "received": ("packets", "Packets that the input delivered."),
@@ -223,6 +169,7 @@ class Metrics:
         self.messages: Sequence[str] = ()  # types that can be counted
         self.analysis: Callable[[], Mapping[str, int]] = dict
         self.gauges: dict[str, tuple[str, Callable[[], float]]] = {}  # name -> help, reader
+        self.heartbeats: Callable[[], Mapping[str, int]] = dict  # HEARTBEAT_HELP -> count
         self.sealed: Callable[[], Mapping[str, int]] = dict  # recorded? -> TLS flows
         self.keys: Callable[[], Mapping[str, Mapping[str, int]]] = dict  # input -> KEY_HELP
 
@@ -286,6 +233,9 @@ class Metrics:
         help_text = "TLS flows of which nothing was decrypted; unrecorded: between no services."
         sealed = [((each,), self.sealed().get(each, 0)) for each in SEALED]
         yield _family("hoptap_tls_flows_sealed_total", help_text, ("result",), sealed)
+        for name, help_text in HEARTBEAT_HELP.items():
+            count = self.heartbeats().get(name, 0)
+            yield _family(f"hoptap_heartbeats_{name}_total", help_text, (), [((), count)])
 
     def _streams(self) -> Iterator["Metric"]:
         if self.streams is None:

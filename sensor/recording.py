@@ -1,21 +1,31 @@
 """Actions, gaps and alerts written as records. Reads the tables, changes nothing."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from dataclasses import replace
 from functools import lru_cache
 from typing import NamedTuple
 
-from decoders.message import Message
+from decoders.message import GuestLogin, GuestLogout, Message
 from sensor.correlate import chains
-from sensor.correlate.actions import Action, Actions, Cause, Fact, Pairs, Path
+from sensor.correlate.actions import (
+    NO_PROXY,
+    Action,
+    Actions,
+    Aside,
+    Cause,
+    Fact,
+    Pairs,
+    Path,
+    ProxyAccount,
+)
 from sensor.correlate.inventory import Inventory
 from sensor.flows import Flow
 from sensor.gaps import Gap
+from sensor.levels import actor_pairs, chain_of, evidence_of, proxy_facts, proxy_pairs
 from sensor.records import (
     Candidate,
-    Chain,
     Client,
     Endpoint,
-    Evidence,
     FlowRef,
     Hop,
     ObjectRef,
@@ -38,6 +48,7 @@ _CAUSES = {
     Cause.AMBIGUOUS: "ambiguous",
     Cause.UNSEEN: "none",
 }
+GUEST = "GST"  # the service that an account inside a VM belongs to
 _PROTOCOLS = {6: "tcp", 17: "udp", 132: "sctp"}
 CONFIDENCE_DIGITS = 4
 
@@ -51,6 +62,7 @@ class Sighting(NamedTuple):
     visibility: str = "clear"
     facts: tuple[Fact, ...] = ()  # how the client is known, if not by its packets
     tls: Tls | None = None
+    proxy: ProxyAccount = NO_PROXY  # of the client
 
     @property
     def passed_proxy(self) -> Fact:
@@ -78,20 +90,22 @@ class Recorder:
         session = self._sessions.get(action.session)
         service = self._services.of_server(action.server, action.server_port)
         user = action.call.user or (session.user if session is not None else "")
-        return (*actor_pairs(service, session), (service, user))
+        above = (*proxy_pairs(action.proxy), *actor_pairs(service, session))
+        return (*above, (service, user))
 
     def action(self, action: Action, reason: str, actions: Actions) -> Record:
         """The action's record; with a reason, an amendment of it."""
         call, view = action.call, chains.stated(action.paths)
         service, user = view.pairs[-1]
         session = self._sessions.get(action.session)
+        kind = "login" if action.login is not None else "action"
         return Record(
-            kind="chain" if reason else "action",
+            kind="chain" if reason else kind,
             ts=call.time_ns,
-            ts_end=call.end_ns,
+            ts_end=max(call.end_ns, action.moved_ns),
             id=self.new_id(call.time_ns) if reason else action.id,
             visibility=action.visibility,
-            chain=chain_of(action.id, view.pairs),
+            chain=chain_of(action.id, _with_guest(action, view.pairs)),
             hop=self._hop(action, view, session, actions),
             source=self._caller(action, view, actions),
             to=Endpoint(
@@ -100,13 +114,20 @@ class Recorder:
                 service,
                 user,
                 session.name if session is not None else "",
+                self._services.host_name(action.server),
             ),
-            op=Operation(call.operation, call.api, call.operation_class.value, call.operation_id),
+            op=Operation(
+                call.operation,
+                call.api,
+                call.operation_class.value,
+                call.operation_id,
+                action.login.method.value if action.login is not None else "",
+            ),
             target=self._target(action),
             outcome=action.outcome.value,
             fault=action.fault,
             task=call.task,
-            guest_user=call.guest_user,
+            guest_user=action.guest,
             amends=action.id if reason else "",
             reason=reason,
             flow=flow_ref(action.flow),
@@ -114,6 +135,42 @@ class Recorder:
             client=client_of(call),
             sensor=self.sensor,
             extra=_extra(action),
+        )
+
+    def guest(self, aside: Aside, record: Record, user: str) -> Record:
+        """The login or logout inside the guest that the action of `record` was.
+
+        It is amended when the action is; then the record gets an id of its own, too.
+        """
+        message, is_amendment = aside.message, bool(record.amends)
+        is_login = isinstance(message, GuestLogin)
+        kind = "login" if is_login else "logout"
+        method = message.credential if isinstance(message, GuestLogin) else ""
+        return replace(
+            record,
+            kind="chain" if is_amendment else kind,
+            id=self.new_id(message.time_ns) if is_amendment else aside.id,
+            amends=aside.id if is_amendment else "",
+            ts=message.time_ns,
+            ts_end=message.end_ns,
+            chain=replace(record.chain, id=aside.id) if record.chain is not None else None,
+            to=replace(record.to, service=GUEST, user=user, session=message.ticket),
+            op=Operation(message.operation, message.api, kind, message.operation_id, method),
+            guest_user=user,
+            task="",
+            extra={"interactive": "true"} if _is_interactive(message) else {},
+        )
+
+    def closed(self, record: Record, moved: tuple[int, int], end_ns: int) -> Record:
+        """An amendment, by the bytes that moved, of a record whose action is forgotten."""
+        return replace(
+            record,
+            kind="chain",
+            ts_end=end_ns,
+            id=self.new_id(record.ts),
+            amends=record.amends or record.id,
+            reason="closed",
+            extra={**record.extra, **_bytes(moved)},
         )
 
     def gap(self, gap: Gap) -> Record:
@@ -127,12 +184,50 @@ class Recorder:
             id=self.new_id(gap.first_ns),
             visibility=visibility_of(gap.tls),
             source=Endpoint(flow.client_ip, flow.client_port),
-            to=Endpoint(flow.server_ip, flow.server_port, service),
+            to=Endpoint(
+                flow.server_ip,
+                flow.server_port,
+                service,
+                host=self._services.host_name(flow.server_ip),
+            ),
             reason="bytes not captured",
             gap_bytes=gap.size_bytes,
             flow=flow_ref(flow),
             tls=gap.tls,
             sensor=self.sensor,
+        )
+
+    def notice(
+        self, reason: str, value: str, message: Message, at: Sighting, op: Operation
+    ) -> Record:
+        """An alert about something of which there is no record but this."""
+        services, flow = self._services, at.flow
+        identity = self.new_id(message.time_ns)
+        return Record(
+            kind="alert",
+            ts=message.time_ns,
+            ts_end=message.end_ns,
+            id=identity,
+            visibility=at.visibility,
+            source=Endpoint(
+                at.client_ip,
+                at.client_port,
+                services.of_client(at.client_ip),
+                host=services.host_name(at.client_ip),
+            ),
+            to=Endpoint(
+                flow.server_ip,
+                flow.server_port,
+                services.of_server(flow.server_ip, flow.server_port),
+                host=services.host_name(flow.server_ip),
+            ),
+            op=op,
+            reason=reason,
+            flow=flow_ref(flow),
+            tls=at.tls,
+            client=client_of(message),
+            sensor=self.sensor,
+            extra={"record": identity, "value": value},
         )
 
     def alert(self, reason: str, about: Record, value: str = "") -> Record:
@@ -168,19 +263,24 @@ class Recorder:
         cause, parent_id = view.cause, view.parent_id
         if session is not None and session.actors:
             facts += (Fact("impersonation", session.actors[-1][0], "proved"),)
-            if cause is Cause.NONE:  # the impersonation is the action one level up
-                cause, parent_id = Cause.EXPLICIT, session.login_id
-        service, user = view.pairs[-1]
+        if session is not None and (session.actors or session.delegation) and cause is Cause.NONE:
+            cause, parent_id = Cause.EXPLICIT, session.login_id  # the one level up
+        if action.proxy.user and cause is Cause.NONE:
+            cause, parent_id = Cause.EXPLICIT, action.proxy.login_id
+        pairs = _with_guest(action, view.pairs)
+        service, user = pairs[-1]
+        if action.guest_fact is not None:
+            facts += (action.guest_fact,)
         return Hop(
-            index=len(view.pairs) - 1,
-            count=len(view.pairs),
+            index=len(pairs) - 1,
+            count=len(pairs),
             service=service,
             user=user,
             cause=_CAUSES[cause],
             confidence=round(view.confidence, CONFIDENCE_DIGITS),
             parent_id=parent_id,
-            candidates=tuple(_candidate(path, actions) for path in view.candidates),
-            evidence=evidence_of((*facts, *action.facts)),
+            candidates=tuple(_candidate(action, path, actions) for path in view.candidates),
+            evidence=evidence_of((*facts, *proxy_facts(action.proxy), *action.facts)),
         )
 
     def _caller(self, action: Action, view: chains.Stated, actions: Actions) -> Endpoint:
@@ -192,33 +292,13 @@ class Recorder:
             user = view.pairs[-2][1] if len(view.pairs) > 1 else ""
             session = self._sessions.get(parent.session)
             session_name = session.name if session is not None else ""
-        return Endpoint(action.client, action.client_port, service, user, session_name)
+        host = self._services.host_name(action.client)
+        return Endpoint(action.client, action.client_port, service, user, session_name, host)
 
     def _target(self, action: Action) -> ObjectRef:
         target = action.call.target
         name = target.name or self._inventory.name_of(action.server, target.id)
         return ObjectRef(target.type, target.id, name)
-
-
-def actor_pairs(service: str, session: Session | None) -> Pairs:
-    """Those who impersonate the session's user, first to last."""
-    if session is None or not session.actors:
-        return ()
-    return tuple((service, user) for user, _ in session.actors)
-
-
-def chain_of(identity: str, pairs: Pairs) -> Chain:
-    return Chain(
-        id=identity,
-        path=path_of(pairs),
-        users=tuple(user for _, user in pairs if user),
-        services=tuple(service for service, _ in pairs if service),
-        depth=len(pairs),
-    )
-
-
-def evidence_of(facts: Iterable[Fact]) -> tuple[Evidence, ...]:
-    return tuple(Evidence(*fact) for fact in facts)
 
 
 def leg_facts(legs: Legs | None) -> tuple[Fact, ...]:
@@ -255,13 +335,22 @@ def _client(user_agent: str, forwarded_for: str) -> Client:
     return Client(user_agent, forwarded_for)
 
 
-def _candidate(path: Path, actions: Actions) -> Candidate:
+def _with_guest(action: Action, pairs: Pairs) -> Pairs:
+    """A path goes on into the guest; what the action leads to does not go through there."""
+    return (*pairs, (GUEST, action.guest)) if action.has_guest else pairs
+
+
+def _is_interactive(message: GuestLogin | GuestLogout) -> bool:
+    return isinstance(message, GuestLogin) and message.interactive
+
+
+def _candidate(action: Action, path: Path, actions: Actions) -> Candidate:
     """Named by the action at its head: what that person asked for."""
     head = actions.get(path.head)
     return Candidate(
         id=head.id if head is not None else "",
         user=path.pairs[0][1],
-        path=path_of(path.pairs),
+        path=path_of(_with_guest(action, path.pairs)),
         confidence=round(path.weight, CONFIDENCE_DIGITS),
     )
 
@@ -274,5 +363,13 @@ def _extra(action: Action) -> dict[str, str]:
         "result": action.result.id,
         "initiated_by": call.initiated_by,
         "guest_interactive": "true" if call.guest_interactive else "",
+        **dict(call.details),
     }
+    if action.moved is not None:
+        extra |= _bytes(action.moved)
     return {name: value for name, value in extra.items() if value}
+
+
+def _bytes(moved: tuple[int, int]) -> dict[str, str]:
+    to_server, to_client = moved
+    return {"bytes_to_server": str(to_server), "bytes_to_client": str(to_client)}

@@ -58,6 +58,7 @@ class Endpoint:
     service: str = ""
     user: str = ""
     session: str = ""
+    host: str = ""  # name of the hypervisor there
 
 
 @dataclass(frozen=True, slots=True)

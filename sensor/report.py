@@ -87,7 +87,7 @@ def basis_text(body: Body) -> str:
     hop = body.get("hop", {})
     cause = hop.get("cause", "")
     if cause in ("", "none"):
-        return "direct" if cause else ""
+        return "" if not cause else "direct" if hop.get("confidence") else "unseen"
     if cause == "ambiguous":
         return f"ambiguous of {len(hop.get('candidates', ()))}"
     return f"{cause} {hop.get('confidence', 0.0):.2f}"

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 
 from sensor.correlate.actions import Fact, Pair, Pairs
 from sensor.flows import Flow
-from sensor.recording import Recorder, chain_of, evidence_of, flow_ref, leg_facts
+from sensor.levels import chain_of, evidence_of
+from sensor.recording import Recorder, flow_ref, leg_facts
 from sensor.records import Endpoint, Hop, Record
 from sensor.services import Services
 from sensor.tls import TlsSeen, TlsTrouble, tls_of
@@ -106,7 +107,12 @@ class Sealed:
                 evidence=evidence_of((*known_by, *leg_facts(legs))),
             ),
             source=Endpoint(front.client_ip, front.client_port, client),
-            to=Endpoint(back.server_ip, back.server_port, server),
+            to=Endpoint(
+                back.server_ip,
+                back.server_port,
+                server,
+                host=self._services.host_name(back.server_ip),
+            ),
             flow=flow_ref(back),
             tls=tls_of(seen),
             sensor=self._recorder.sensor,

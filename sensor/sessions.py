@@ -39,11 +39,13 @@ class Session:
     client_ip: str = ""  # who used it first
     derived_from: int = 0  # session that it was cloned or impersonated from
     actors: list[tuple[str, str]] = field(default_factory=list)  # (user, login id) impersonating
+    delegation: list[str] = field(default_factory=list)  # subject of a SAML token, its delegates
     login_id: str = ""  # record of the login
     begun_ns: int = 0
     last_ns: int = 0
     ended_ns: int = 0
     end: str = ""
+    is_extension: bool = False  # of a service that registered with vCenter
     alerts: list[str] = field(default_factory=list)  # reasons already given, each once
 
     @property
@@ -58,6 +60,7 @@ class Ticket:
     kind: str
     redeemed: int = 0
     action: int = 0  # by which it was asked for, in the correlator; 0: not known
+    server: str = ""  # that handed it out
 
 
 class Sessions:
@@ -114,14 +117,19 @@ class Sessions:
             return None
         before = self._sessions.get(self._by_token.get(message.token, 0))
         origin = before if message.method is LoginMethod.IMPERSONATION else None
-        ticket = self._redeem(message.ticket)
-        if ticket is not None:
+        # A token that buys another one, which may name nobody, is of the same account.
+        lender = before if message.method is LoginMethod.TOKEN else None
+        ticket = self.redeem(message.ticket)
+        if ticket is not None and not _crosses(message, ticket, server_ip):
             origin = self._sessions.get(ticket.session)
         session = self._used_already(message) or self._new(message.end_ns)
-        session.user = message.user or message.claimed or (origin.user if origin else "")
+        known = origin or lender
+        session.user = message.user or message.claimed or (known.user if known else "")
         session.full_name = message.full_name
         session.method = message.method.value
+        session.is_extension = message.extension
         session.server_ip, session.client_ip = server_ip, client_ip
+        session.delegation = [message.user, *message.delegates] if message.delegates else []
         self._set_key(session, message.session)
         if origin is not None:
             self._derive(session, origin, message.method)
@@ -151,12 +159,14 @@ class Sessions:
     def ticket(self, name: str) -> Ticket | None:
         return self._tickets.get(name)
 
-    def issue(self, message: TicketIssued, action: int = 0) -> None:
+    def issue(self, message: TicketIssued, action: int = 0, server: str = "") -> None:
         """A ticket handed on is issued again: what counts is who got it last."""
         session = self.of_token(message.token, message.end_ns)
-        self._tickets[message.ticket] = Ticket(
-            session.id if session else 0, message.kind, action=action
-        )
+        asker = session.id if session is not None else 0
+        known = self._tickets.get(message.ticket)
+        if known is not None and not action and known.session == asker:
+            return  # read again
+        self._tickets[message.ticket] = Ticket(asker, message.kind, action=action, server=server)
         self._tickets.move_to_end(message.ticket)
         if len(self._tickets) > self._tickets_max:
             self._tickets.popitem(last=False)
@@ -196,6 +206,7 @@ class Sessions:
             self._set_key(session, message.session)
         if not session.user and by_key is not None and by_key is not session:
             session.login_id, session.actors = by_key.login_id, list(by_key.actors)
+            session.delegation = list(by_key.delegation)
             return self.name(session, by_key.user or message.user, message.full_name)
         return self.name(session, message.user, message.full_name)
 
@@ -280,12 +291,13 @@ class Sessions:
 
     def _derive(self, session: Session, origin: Session, method: LoginMethod) -> None:
         session.derived_from = origin.id
-        session.actors = list(origin.actors)
+        session.actors, session.delegation = list(origin.actors), list(origin.delegation)
         if method is LoginMethod.IMPERSONATION:
             session.actors.append((origin.user, origin.login_id))
             del session.actors[:-DERIVATIONS_MAX]
 
-    def _redeem(self, name: str) -> Ticket | None:
+    def redeem(self, name: str) -> Ticket | None:
+        """The ticket, now used once more."""
         ticket = self._tickets.get(name) if name else None
         if ticket is not None:
             ticket.redeemed += 1
@@ -303,3 +315,8 @@ class Sessions:
         for token in tokens:
             if self._by_token.get(token) == session.id:
                 del self._by_token[token]
+
+
+def _crosses(login: Login, ticket: Ticket, server_ip: str) -> bool:
+    """Is the ticket for another server than gave it? Then no account comes with it."""
+    return login.method is LoginMethod.TICKET and ticket.server not in ("", server_ip)

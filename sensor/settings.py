@@ -4,34 +4,16 @@
 """
 
 import ipaddress
-import re
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+
+from sensor.alert_settings import AlertSettings
+from sensor.service_settings import ServiceSettings
+from sensor.setting import setting
 
 KIB = 1024
 MIB = 1024 * KIB
 GIB = 1024 * MIB
-
-Check = Callable[[Any], str]  # a value -> what is wrong with it, or ""
-
-# With a dot, so that a misspelt address is no name, and in the case that TLS names are compared in.
-_HOST_NAME = re.compile(r"(?=.*[a-z])[a-z0-9_-]+(\.[a-z0-9_-]+)+")
-
-
-def setting(
-    default: Any,
-    reason: str,
-    *,
-    low: int | None = None,
-    high: int | None = None,
-    choices: tuple[str, ...] = (),
-    check: Check | None = None,
-) -> Any:
-    """A field with its default, the reason of it, and what a configured value must satisfy."""
-    metadata = {"reason": reason, "low": low, "high": high, "choices": choices, "check": check}
-    return field(default=default, metadata=metadata)
 
 
 def check_interface(name: str) -> str:
@@ -47,24 +29,6 @@ def check_network(text: str) -> str:
     except ValueError as error:
         return str(error)
     return ""
-
-
-def check_service(pair: tuple[str, str]) -> str:
-    """An address or a host name, and the service there: two or three capitals, as in a chain."""
-    address, service = pair
-    if not is_address(address) and not _HOST_NAME.fullmatch(address):
-        return f"{address!r} is neither an address nor a host name in lower case, as vc.example.org"
-    if not re.fullmatch("[A-Z]{2,3}", service):
-        return f"{service!r} is no service: two or three capitals"
-    return ""
-
-
-def is_address(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
 
 
 def split_listen(listen: str) -> tuple[str, int]:
@@ -129,6 +93,9 @@ class CaptureSettings:
     ports: tuple[int, ...] = setting(
         (), "empty: every port, since management proxies listen anywhere", low=1, high=65535
     )
+    heartbeat_port: int = setting(
+        902, "UDP, where hosts tell vCenter that they live, if not changed", low=1, high=65535
+    )
     promiscuous: bool = setting(True, "frames on a span port are addressed to others")
     tunnelled: bool = setting(
         False,
@@ -155,6 +122,13 @@ class KeySettings:
     rsa_keys: tuple[str, ...] = setting(
         (), "empty: only RSA key exchange, which TLS 1.3 has not, is opened by a private key"
     )
+    lag_ms: int = setting(
+        1_000,
+        "everything seen waits as long, so that a key as late changes no order; a proxy logs its "
+        "keys once a request ends",
+        low=0,
+        high=60_000,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +148,10 @@ class LimitSettings:
         high=86_400_000,
     )
     flow_closed_timeout_ms: int = setting(
-        5_000, "late segments after FIN arrive within seconds", low=0, high=600_000
+        10_000,
+        "late segments after FIN arrive within seconds, keys within tls_held_timeout_ms",
+        low=0,
+        high=600_000,
     )
     memory_bytes_max: int = setting(
         256 * MIB, "all that traffic can make one worker hold", low=MIB, high=1 << 40
@@ -212,6 +189,12 @@ class LimitSettings:
     )
     http_pipeline_max: int = setting(
         256, "requests outstanding on a flow; clients pipeline tens at most", low=1, high=65536
+    )
+    http2_streams_max: int = setting(
+        1024,
+        "outstanding on a connection: servers allow 100 to 250; the oldest makes room",
+        low=1,
+        high=65536,
     )
     http_tokens_per_flow_max: int = setting(
         64, "a pooled backend connection carries tens of sessions", low=1, high=65536
@@ -293,13 +276,10 @@ class StatusSettings:
 @dataclass(frozen=True, slots=True)
 class SiteSettings:
     trusted_proxies: tuple[str, ...] = setting(
-        (), "empty: what a proxy says of its client stays a claim", check=check_network
-    )
-    services: tuple[tuple[str, str], ...] = setting(
         (),
-        "empty: services are known by what they answer; else address or host name = service, "
-        "as VC, ESX, VCD",
-        check=check_service,
+        "empty: private addresses are believed, and what they say of their clients is marked a "
+        "claim; else only these",
+        check=check_network,
     )
 
 
@@ -335,7 +315,7 @@ class CorrelateSettings:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """One field per section of the file."""
+    """One field per section of the file; a tuple is a section that may stand several times."""
 
     sensor: SensorSettings = SensorSettings()
     capture: CaptureSettings = CaptureSettings()
@@ -346,6 +326,8 @@ class Settings:
     history: HistorySettings = HistorySettings()
     status: StatusSettings = StatusSettings()
     sites: SiteSettings = SiteSettings()
+    alerts: AlertSettings = AlertSettings()  # noqa: RUF009 - frozen
+    service: tuple[ServiceSettings, ...] = ()  # [[service]], any number
 
     @property
     def hash_key_path(self) -> Path:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import NamedTuple, TypeVar
 
-from decoders.message import Call, Outcome, Target
+from decoders.message import Call, GuestLogin, GuestLogout, Login, Outcome, Target
 from sensor.correlate.inventory import object_id
 from sensor.correlate.verbs import Verb
 from sensor.flows import Flow
@@ -77,6 +77,30 @@ class Path(NamedTuple):
     parent_id: str  # its record, or that of the login that began an impersonation
 
 
+class Given(NamedTuple):
+    """The ways down to whoever an action inherits from, when no action in reach is that one."""
+
+    paths: tuple[Path, ...]
+    facts: tuple[Fact, ...]
+
+
+class Aside(NamedTuple):
+    """What an action also was: a login or a logout inside the guest, with a record of its own."""
+
+    message: GuestLogin | GuestLogout
+    id: str  # of that record
+
+
+class ProxyAccount(NamedTuple):
+    """At the forward proxy that a request goes through."""
+
+    user: str = ""
+    login_id: str = ""  # record of the login there
+
+
+NO_PROXY = ProxyAccount()
+
+
 @dataclass(slots=True)
 class Action:
     seq: int
@@ -103,6 +127,16 @@ class Action:
     task_end_ns: int = 0  # when the task was first seen ended; 0: not
     result: Target = NO_TARGET
     hard: tuple[tuple[int, Fact], ...] = ()  # parents that a task or ticket refers to
+    given: Given | None = None
+    login: Login | None = None  # the action is a login, with what another's action got
+    is_reuse: bool = False  # of a ticket that had been redeemed before
+    is_service: bool = False  # its account acts for others, wherever the call comes from
+    has_guest: bool = False  # it acts inside a VM, under an account of the guest
+    guest: str = ""  # that account
+    guest_fact: Fact | None = None  # how it is known
+    asides: tuple[Aside, ...] = ()
+    moved: tuple[int, int] | None = None  # bytes to the server and to the client, once it is over
+    moved_ns: int = 0
     verdict: Verdict | None = None
     paths: tuple[Path, ...] = ()
     settled: bool = False  # verdict and all above it stand
@@ -114,6 +148,7 @@ class Action:
     amendments: int = 0
     conflict_said: bool = False
     tls: Tls | None = None  # of the flow that it was seen on
+    proxy: ProxyAccount = NO_PROXY
 
 
 class Actions:

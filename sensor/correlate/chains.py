@@ -28,6 +28,11 @@ def paths_of(action: Action, verdict: Verdict, own: Pairs, actions: Actions) -> 
 
     `own` is the action's own end: its user, after those who impersonate him.
     """
+    if action.given is not None:
+        return tuple(
+            path._replace(pairs=(*path.pairs, *(() if action.is_heir else own))[-PAIRS_MAX:])
+            for path in action.given.paths
+        )
     if not verdict.links and verdict.cause is Cause.NONE:
         return (Path(own, 1.0, Cause.NONE, action.seq, 0, ""),)
     ways = _merged(verdict, () if action.is_heir else own, actions)

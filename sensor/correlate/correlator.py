@@ -232,7 +232,7 @@ class Correlator:
 
     def _note_habit(self, action: Action) -> None:
         """Did the id of a service's call lead to a parent?"""
-        if action.asks and action.verdict is not None and not action.hard:
+        if action.asks and action.verdict is not None and not (action.hard or action.given):
             cause = action.verdict.cause
             if cause is not Cause.NONE:
                 self._habits.note(action.client, cause is Cause.EXPLICIT)
@@ -284,16 +284,18 @@ class Correlator:
             self._lower_tasks[parent.server, task] = parent.seq
             self._bound(self._lower_tasks)
         else:
-            self._hard(child, parent, Fact("task", task, "proved"))
+            self.refer(child, parent, Fact("task", task, "proved"))
 
     def _parent_task(self, action: Action, server: str, task: str) -> None:
         parent = self.actions.of_task(server, task)
         if parent is not None and parent.seq < action.seq:
-            self._hard(action, parent, Fact("parent_task", object_id(task), "proved"))
+            self.refer(action, parent, Fact("parent_task", object_id(task), "proved"))
 
-    def _hard(self, child: Action, parent: Action, fact: Fact) -> None:
+    def refer(self, child: Action, parent: Action, fact: Fact) -> None:
+        """Something that proves who asked for the child has come to light."""
         if all(seq != parent.seq for seq, _ in child.hard):
             child.hard += ((parent.seq, fact),)
+            child.given = None
             self._again(child)
 
     def _ended(self, action: Action, message: TaskChanged) -> None:
@@ -328,4 +330,5 @@ def _gist(action: Action) -> tuple[object, ...]:
     if not action.paths:
         return ()
     view = chains.stated(action.paths)
-    return (view.pairs, view.cause, view.parent, action.outcome, action.fault, action.client)
+    seen = (action.outcome, action.fault, action.client, action.guest, action.moved)
+    return (view.pairs, view.cause, view.parent, *seen)

@@ -112,6 +112,13 @@ class Inventory:
         entry = self._entries.get((host, object_id(identity)))
         return entry.name if entry is not None else ""
 
+    def name_of_uuid(self, uuid: str) -> str:
+        """What an object is called that has this UUID, at whichever host."""
+        for key in self._by_uuid.get(uuid, ()):
+            if name := self._entries[key].name:
+                return name
+        return ""
+
     def peers(self, key: Key, host: str) -> dict[str, float]:
         """Ids at `host` of the object that `key` is, with their weights."""
         entry = self._entries.get(key)

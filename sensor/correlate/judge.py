@@ -82,7 +82,7 @@ class _Case:
         self._services = judge.services
         self._habits = judge.habits
         self._child = child
-        self._is_service = judge.services.is_service(child.client)
+        self._is_service = child.is_service or judge.services.is_service(child.client)
         self._known_view: View | None = None
 
     @property
@@ -93,6 +93,8 @@ class _Case:
 
     def verdict(self, now_ns: int, final: bool) -> Verdict:
         child = self._child
+        if child.given is not None:
+            return Verdict(child.given.paths[0].cause, (), child.given.facts, sure=True)
         keyed, key = self._keyed()
         if child.hard:
             return self._hard(keyed)

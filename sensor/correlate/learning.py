@@ -35,6 +35,8 @@ def learn_from_hop(inventory: Inventory, actions: Actions, child: Action) -> Non
     verdict = child.verdict
     if verdict is None or verdict.cause not in (Cause.EXPLICIT, Cause.CORRELATED):
         return
+    if not verdict.links:
+        return
     best = verdict.links[0]
     parent = actions.get(best.parent)
     if parent is None or best.weight < WEIGHT_MIN or verdict.conflict:

@@ -35,13 +35,18 @@ _NAMES: tuple[tuple[re.Pattern[str], Verb], ...] = tuple(
         ("snapshot", Verb.SNAPSHOT),
         ("recompose|reconfig|rename|customize|upgradevm", Verb.CONFIGURE),
         ("migrate|relocate", Verb.MIGRATE),
-        ("unregister|destroy|delete", Verb.DESTROY),
+        ("^domaindestroy|^domainmanagedsave$", Verb.POWER_OFF),  # libvirt's destroy pulls the plug
+        ("^domaincreate(withflags|withfiles)?$", Verb.POWER_ON),  # and its create starts
+        ("unregister|destroy|delete|undefine", Verb.DESTROY),
         ("instantiate|compose|clone|createvm|createchildvm|vmcreate", Verb.CREATE),
-        ("registervm|vmregister|importvapp", Verb.CREATE),
+        ("registervm|vmregister|importvapp|definesystem|domaindefine|domaincreatexml", Verb.CREATE),
         ("undeploy", Verb.UNDEPLOY),
         ("poweroff|powerstop|suspend|shutdown|standby", Verb.POWER_OFF),
         ("poweron|powerstart|deploy", Verb.POWER_ON),
-        ("reset|reboot", Verb.RESET),
+        ("reset|reboot|powercycle", Verb.RESET),
+        ("statechangeon$|resume|unpause|unshelve", Verb.POWER_ON),
+        ("statechange(off|pause)$|pause|shelve|stop(all)?$", Verb.POWER_OFF),
+        ("(?<!re)start(all|on)?$", Verb.POWER_ON),
     )
 )
 _CLASSES = {

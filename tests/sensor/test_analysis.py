@@ -15,9 +15,10 @@ from decoders.message import (
     Outcome,
     ServerSeen,
 )
-from sensor.analysis import UNNAMED_SESSIONS_MAX, Analysis
+from sensor.analysis import Analysis
+from sensor.calls import UNNAMED_SESSIONS_MAX
 from sensor.flows import Flow
-from sensor.records import FlowRef, SensorRef, as_dict
+from sensor.records import FlowRef, Record, SensorRef, as_dict
 from tests.sensor.talk import (
     ADMIN,
     ALICE,
@@ -56,17 +57,17 @@ def test_a_login_is_said_at_once_and_whole() -> None:
         "visibility": "clear",
         "chain": {
             "id": record.id,
-            "path": "VC:VSPHERE.LOCAL\\\\bob",
-            "users": ["VSPHERE.LOCAL\\bob"],
-            "services": ["VC"],
-            "depth": 1,
+            "path": "STS:VSPHERE.LOCAL\\\\bob:STS:portal:VC:VSPHERE.LOCAL\\\\bob",
+            "users": ["VSPHERE.LOCAL\\bob", "portal", "VSPHERE.LOCAL\\bob"],
+            "services": ["STS", "STS", "VC"],
+            "depth": 3,
         },
         "hop": {
-            "index": 0,
-            "count": 1,
+            "index": 2,
+            "count": 3,
             "service": "VC",
             "user": "VSPHERE.LOCAL\\bob",
-            "cause": "none",
+            "cause": "explicit",
             "confidence": 1.0,
             "evidence": [
                 {"key": "client_address", "value": BOB, "grade": "asserted"},
@@ -178,6 +179,33 @@ def test_a_proxy_header_names_the_client() -> None:
     assert talk.alerts() == []
 
 
+def proxied(talk: Talk, client: str) -> Record:
+    """A call through a proxy that names the client and his certificate."""
+    flow = flow_of(client, VC, 777)
+    talk.analysis.proxy_header(flow, BOB, 4711, talk.now_ns, "CN=bob")
+    talk.call(client, VC, "Destroy_Task", vm("vm-1"), user="bob", port=777, via="1.1 edge")
+    talk.finish()
+    return talk.find("Destroy_Task")
+
+
+@pytest.mark.parametrize(("trusted", "grade"), [([], "claimed"), ([PROXY], "asserted")])
+def test_what_a_proxy_says_of_its_client_is_graded(trusted: list[str], grade: str) -> None:
+    record = proxied(Talk(trusted_proxies=trusted), PROXY)
+    assert record.source.ip == BOB and record.hop is not None
+    assert [(each.key, each.value, each.grade) for each in record.hop.evidence] == [
+        ("proxy_header", PROXY, grade),
+        ("client_certificate", "CN=bob", grade),
+        ("via", "1.1 edge", "claimed"),
+    ]
+
+
+@pytest.mark.parametrize(("trusted", "client"), [([], "192.0.2.9"), (["10.9.0.0/16"], PROXY)])
+def test_who_is_no_proxy_of_the_site_names_nobody(trusted: list[str], client: str) -> None:
+    record = proxied(Talk(trusted_proxies=trusted), client)
+    assert record.source.ip == client and record.hop is not None
+    assert [each.key for each in record.hop.evidence] == ["via"]
+
+
 def test_a_proxy_before_a_cloud_needs_no_configuration() -> None:
     talk = Talk()
     talk.login(BOB, VCD, "bob@acme")
@@ -201,7 +229,7 @@ def test_who_poses_as_a_cloud_gains_no_certainty() -> None:
 
 
 def test_a_proxy_header_may_name_no_address() -> None:
-    talk = Talk(trusted_proxies=["10.9.0.0/16"])
+    talk = Talk(trusted_proxies=[PROXY])
     talk.analysis.proxy_header(flow_of(PROXY, VC, 777), "/run/local.sock", 0, talk.now_ns)
     talk.call(PROXY, VC, "Destroy_Task", vm("vm-1"), user="bob", port=777)
     talk.finish()

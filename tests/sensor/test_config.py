@@ -8,6 +8,7 @@ import pytest
 
 from sensor import _core, config
 from sensor.exits import ConfigError
+from sensor.service_settings import ServiceSettings
 from sensor.settings import MIB, Settings, check_listen, split_listen
 
 ROOT = Path(__file__).parents[2]
@@ -36,7 +37,12 @@ def test_values_reach_their_settings() -> None:
         listen = "[::1]:9798"
         [sites]
         trusted_proxies = ["10.0.0.0/8", "fd00::/8"]
-        services = { "10.0.0.5" = "VC" }
+        [[service]]
+        id = "VC"
+        addresses = ["10.0.0.5", "vc.example.org"]
+        [[service]]
+        id = "VCD"
+        accounts = ["vCloudService"]
         """,
         "hoptap.toml",
     )
@@ -45,7 +51,10 @@ def test_values_reach_their_settings() -> None:
     assert settings.capture.promiscuous is False
     assert settings.limits.memory_bytes_max == 1024 * MIB
     assert settings.sites.trusted_proxies == ("10.0.0.0/8", "fd00::/8")
-    assert settings.sites.services == (("10.0.0.5", "VC"),)
+    assert settings.service == (
+        ServiceSettings("VC", ("10.0.0.5", "vc.example.org")),
+        ServiceSettings("VCD", accounts=("vCloudService",)),
+    )
 
 
 @pytest.mark.parametrize(
@@ -96,13 +105,36 @@ def test_values_reach_their_settings() -> None:
             "hoptap.toml:2: sites.trusted_proxies: 10.0.0.1/8 has host bits set",
         ),
         (
-            "[sites]\nservices = { '10.0.0.5' = 'vcenter' }",
-            "hoptap.toml:2: sites.services: 'vcenter' is no service: two or three capitals",
+            "[sites]\nservices = { '10.0.0.5' = 'VC' }",
+            "hoptap.toml:2: sites.services: is now a [[service]] with id and addresses",
         ),
         (
-            "[sites.services]\nvc1 = 'VC'",
-            "hoptap.toml:1: sites.services: 'vc1' is neither an address nor a host name "
+            "[sites.services]\n'10.0.0.5' = 'VC'",
+            "hoptap.toml:1: sites.services: is now a [[service]] with id and addresses",
+        ),
+        (
+            "[sites]\nservice_accounts = ['vCloudService']",
+            "hoptap.toml:2: sites.service_accounts: is now accounts of a [[service]]",
+        ),
+        (
+            "[[service]]\nid = 'vcenter'",
+            "hoptap.toml:2: service.id: 'vcenter' is no service: two or three capitals",
+        ),
+        (
+            "[[service]]\nid = 'VC'\n[[service]]\nid = 'VCD'\naddresses = ['vc1']",
+            "hoptap.toml:5: service.addresses: 'vc1' is no address, network or host name "
             "in lower case, as vc.example.org",
+        ),
+        (
+            "[[service]]\nid = 'VC'\naddresses = ['10.0.0.1/8']",
+            "hoptap.toml:3: service.addresses: 10.0.0.1/8 has host bits set",
+        ),
+        ("[[service]]\nid = 'VC'\n[[service]]", "hoptap.toml:3: service: needs an id"),
+        ("[service]\nid = 'VC'", "hoptap.toml:1: service: must be sections, [[service]]"),
+        ("[[servise]]", "hoptap.toml:1: servise: unknown section; did you mean service?"),
+        (
+            "[[service]]\nid = 'VC'\nadresses = []",
+            "hoptap.toml:3: service.adresses: unknown key; did you mean addresses?",
         ),
         (
             "limits.stream_buffer_bytes_max = 536870912",
@@ -157,9 +189,11 @@ def test_limits_are_those_of_the_core() -> None:
 
 
 def test_every_default_is_allowed_and_has_a_reason() -> None:
-    for name, section in config.sections().items():
+    for name, section in (config.sections() | config.lists()).items():
         for field in dataclasses.fields(section):
             assert field.metadata["reason"], f"{name}.{field.name}"
+            if (name, field.name) == ("service", "id"):
+                continue  # has to be given
             problem = config.field_problem(section, field.name, field.default)
             assert problem == "", f"{name}.{field.name}: {problem}"
 
@@ -177,6 +211,16 @@ def test_the_example_shows_every_setting_with_its_default() -> None:
         assert shown == [
             (field.metadata["reason"], field.name) for field in dataclasses.fields(section)
         ]
+
+
+def test_the_example_shows_a_service_of_which_everything_is_said() -> None:
+    text = (ROOT / "deploy/hoptap.toml").read_text()
+    _, _, shown = text.partition("#[[service]]\n")
+    settings = config.parse("[[service]]\n" + re.sub("^#  ", "", shown, flags=re.M), "example")
+    [service] = settings.service
+    for field in dataclasses.fields(service):
+        assert getattr(service, field.name) != field.default, field.name
+        assert f"#  # {field.metadata['reason']}\n#  {field.name} = " in shown
 
 
 @pytest.mark.parametrize(

@@ -109,6 +109,13 @@ def test_what_is_found_is_the_record_as_exported(filled: Path) -> None:
     assert found["ts"] == RECORDS[5].ts
 
 
+def test_what_was_done_at_a_host_is_found_by_its_name(path: Path) -> None:
+    history = History(path)
+    history.write([record(1, to=Endpoint(host="esx1.lab")), record(2, to=Endpoint("10.0.4.12"))])
+    history.close()
+    assert ids(path, "esx1.lab") == [1]
+
+
 def test_a_record_is_kept_once(path: Path) -> None:
     history = History(path)
     history.write(RECORDS[:2])

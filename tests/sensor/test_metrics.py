@@ -9,10 +9,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import CollectorRegistry
 
 from sensor import _core, app, hashing
+from sensor.core_help import CORE_HELP
 from sensor.metrics import (
     ANALYSIS_HELP,
     CORE_GAUGE_HELP,
-    CORE_HELP,
     INPUT_HELP,
     KEY_HELP,
     KEY_INPUTS,
@@ -125,6 +125,16 @@ def test_what_the_core_measures_in_milliseconds_is_told_in_seconds() -> None:
     metrics = Metrics("1.2.3")
     metrics.sources = (Waited(), Waited())
     assert scrape(metrics)["hoptap_tls_key_wait_seconds_total", ()] == 3.0
+
+
+def test_heartbeats_are_counted() -> None:
+    metrics = Metrics("1.2.3")
+    assert scrape(metrics)["hoptap_heartbeats_missed_total", ()] == 0
+    metrics.heartbeats = lambda: {"received": 9, "missed": 2, "restarts": 1}
+    found = scrape(metrics)
+    assert found["hoptap_heartbeats_received_total", ()] == 9
+    assert found["hoptap_heartbeats_missed_total", ()] == 2
+    assert found["hoptap_heartbeats_restarts_total", ()] == 1
 
 
 def test_key_logs_are_counted_by_input() -> None:

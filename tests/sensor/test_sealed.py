@@ -4,10 +4,13 @@ from sensor.analysis import Analysis
 from sensor.flows import Flow
 from sensor.records import Record
 from sensor.sealed import WAIT_NS
+from sensor.service_settings import ServiceSettings
+from sensor.site import Site
 from sensor.tls import TlsSeen, TlsTrouble, tls_of
 from tests.sensor.talk import BOB, PROXY, START_NS, VC, VCD, flow_of
 
-SERVICES = {VCD: "VCD", VC: "VC"}
+SERVICES = (ServiceSettings("VCD", (VCD,)), ServiceSettings("VC", (VC,)))
+SITE = Site(SERVICES)
 SECOND = 10**9
 NOTHING: tuple[list[Record], dict[str, int]] = ([], {"recorded": 0, "unrecorded": 0})
 
@@ -30,11 +33,9 @@ def seen_of(**changed: object) -> TlsSeen:
 DECRYPTED = seen_of(visibility=1, trouble=0, key_source=1)
 
 
-def told(
-    flow: Flow, *seen: TlsSeen, names: dict[str, str] | None = None
-) -> tuple[list[Record], dict[str, int]]:
+def told(flow: Flow, *seen: TlsSeen, site: Site = SITE) -> tuple[list[Record], dict[str, int]]:
     """What is told of a flow by its end."""
-    analysis = Analysis(services=SERVICES, names=names)
+    analysis = Analysis(site=site)
     for each in seen:
         analysis.tls(flow, each, START_NS)
     records = analysis.flow_end(flow, START_NS + SECOND)
@@ -69,9 +70,9 @@ def test_a_service_and_somebody() -> None:
 
 
 def test_a_configured_name_tells_the_service_by_the_clients_word() -> None:
-    names = {"vc.example.org": "VC"}
+    site = Site([*SERVICES, ServiceSettings("VC", ("vc.example.org",))])
     for sni, count in (("vc.example.org", 1), ("VC.Example.org.", 1), ("other.example.org", 0)):
-        records, counted = told(flow_of(BOB, "10.0.9.9"), seen_of(sni=sni), names=names)
+        records, counted = told(flow_of(BOB, "10.0.9.9"), seen_of(sni=sni), site=site)
         assert counted == {"recorded": count, "unrecorded": 1 - count}
         for record in records:
             assert record.chain is not None and record.chain.path == "VC:?"
@@ -98,7 +99,7 @@ def test_a_server_that_did_not_answer_is_not_told() -> None:
 
 
 def test_a_connection_that_stays_is_told_once_after_a_minute() -> None:
-    analysis = Analysis(services=SERVICES)
+    analysis = Analysis(site=SITE)
     flow = flow_of(VCD, VC)
     analysis.tls(flow, seen_of(), START_NS)
     analysis.tls(flow, seen_of(alpn="h2"), START_NS + SECOND)
@@ -112,13 +113,13 @@ def test_a_connection_that_stays_is_told_once_after_a_minute() -> None:
 
 
 def test_at_the_end_of_the_capture_nothing_is_left_untold() -> None:
-    analysis = Analysis(services=SERVICES)
+    analysis = Analysis(site=SITE)
     analysis.tls(flow_of(VCD, VC), seen_of(), START_NS)
     assert len(analysis.finish()) == 1
 
 
 def test_the_legs_of_a_proxy_are_one() -> None:
-    analysis = Analysis(services=SERVICES)
+    analysis = Analysis(site=SITE)
     front, back = flow_of(VCD, PROXY), flow_of(PROXY, VC)
     for flow in (back, front):
         analysis.tls(flow, seen_of(), START_NS)

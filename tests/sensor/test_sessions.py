@@ -98,7 +98,7 @@ def test_a_ticket_redeemed_twice_is_told_of(talk: Talk) -> None:
             ALICE, VC, "", f"c-{number}", operation="CloneSession", method=LoginMethod.CLONE,
             ticket="x", outcome=outcome,
         )  # fmt: skip
-    assert talk.alerts() == ["clone_ticket_reused"]
+    assert talk.alerts() == ["ticket_reused"]
     assert talk.path("CloneSession", VC, 1) == "VC:admin"  # whose identity was asked for
 
 

@@ -55,7 +55,9 @@ class Told:
         self.gaps.append((flow, direction, size_bytes, time_ns))
         return [Record(kind="gap", ts=time_ns)]
 
-    def proxy_header(self, flow: Flow, client_ip: str, client_port: int, time_ns: int) -> None:
+    def proxy_header(
+        self, flow: Flow, client_ip: str, client_port: int, time_ns: int, certificate: str = ""
+    ) -> None:
         self.proxied.append((flow, client_ip, client_port, time_ns))
 
     def flow_end(self, flow: Flow, time_ns: int) -> list[Record]:

@@ -13,6 +13,8 @@ from sensor import _core
 from sensor.analysis import Analysis
 from sensor.flows import Flow
 from sensor.records import Record
+from sensor.service_settings import ServiceSettings
+from sensor.site import Site
 from sensor.tls import TlsSeen
 from sensor.tls_legs import LEGS_MAX, TlsLegs
 from tests.command import hoptap
@@ -118,7 +120,7 @@ def test_clear_requests_of_a_leg_stay_with_the_leg() -> None:
 def test_the_address_of_the_proxy_is_known_as_one() -> None:
     proxied = Proxied(FRONT, BACK)
     assert proxied.analysis.services.is_proxy(PROXY)
-    service = Analysis(services={PROXY: "VCD"})
+    service = Analysis(site=Site([ServiceSettings("VCD", (PROXY,))]))
     for flow in (FRONT, BACK):
         service.tls(flow, seen_of(random_hash=SESSION), START_NS)
     assert not service.services.is_proxy(PROXY)  # it calls in its own name too

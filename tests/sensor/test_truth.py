@@ -1,13 +1,10 @@
 """The chain captures, from packets to records, against what happened; with ids and without."""
 
-import gzip
 import hashlib
 import itertools
-import json
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,9 +19,9 @@ from sensor.settings import Settings
 from sensor.streams import Streams, interest_of
 from sensor.tls import TlsSeen
 from sensor.workers import Watermark, Workers
+from tests.packaged import capture_of, truth_of
 from tests.truth import Body, Fact, Verdicts, evaluate, facts
 
-CAPTURES = Path(__file__).parents[1] / "captures"
 Said = tuple[Flow, Message]
 
 
@@ -49,7 +46,9 @@ class Listener:
     ) -> list[Record]:
         raise AssertionError(f"{flow}: {size_bytes} bytes are missing")
 
-    def proxy_header(self, flow: Flow, client_ip: str, client_port: int, time_ns: int) -> None:
+    def proxy_header(
+        self, flow: Flow, client_ip: str, client_port: int, time_ns: int, certificate: str = ""
+    ) -> None:
         raise AssertionError("the chain captures have no proxy")
 
     def flow_end(self, flow: Flow, time_ns: int) -> list[Record]:
@@ -68,7 +67,7 @@ def messages_of(name: str) -> list[Said]:
     source = _core.Source(
         interest_of(decoders),
         asdict(Settings().limits),
-        files=(str(CAPTURES / name / "capture.pcap.zst"),),
+        files=(str(capture_of(name)),),
     )
     streams = Streams(decoders, listener, contain=False)
     with closing(source):
@@ -76,11 +75,6 @@ def messages_of(name: str) -> list[Said]:
             if not isinstance(event, Watermark):
                 streams.event(event)
     return listener.said
-
-
-def truth_of(name: str) -> Body:
-    truth: Body = json.loads(gzip.decompress((CAPTURES / name / "truth.json.gz").read_bytes()))
-    return truth
 
 
 def without_ids(said: list[Said]) -> Iterator[Said]:

@@ -4,6 +4,8 @@ import pytest
 
 from decoders.message import OperationClass, Outcome, Target
 from sensor.correlate.judge import CERTAIN
+from sensor.service_settings import ServiceSettings
+from sensor.site import Site
 from tests.sensor.talk import ADMIN, ALICE, BOB, CAROL, ESX1, ESX2, VC, VCD, Talk, vapp, vm
 
 
@@ -185,8 +187,24 @@ def test_guest_operations_go_all_the_way_down(talk: Talk) -> None:
     talk.call(VC, ESX1, "StartProgramInGuest", vm("22"), guest_user="appadmin", at=10.02)
     talk.call(VCD, VC, "StartProgramInGuest", vm("vm-61"), at=10.01, lasts=0.05)
     talk.finish()
-    assert talk.path("StartProgramInGuest", ESX1) == "VCD:bob@acme:VC:vCloudService:ESX:vpxuser"
+    below = "VCD:bob@acme:VC:vCloudService:ESX:vpxuser:GST:appadmin"
+    assert talk.path("StartProgramInGuest", ESX1) == below
+    assert talk.path("StartProgramInGuest", VC) == "VCD:bob@acme:VC:vCloudService"
     assert talk.find("StartProgramInGuest", ESX1).guest_user == "appadmin"
+
+
+def test_a_service_account_acts_for_somebody_wherever_it_calls_from() -> None:
+    """The segment above was not tapped: its client is not known to serve anybody."""
+    talk = Talk(site=Site([ServiceSettings("VCD", accounts=("vCloudService",))]))
+    for user in ("vCloudService", "bob"):
+        talk.call(ADMIN, VC, f"Destroy_{user}", vm("vm-1"), user=user)
+    talk.login(ADMIN, VC, "com.example.plugin", extension=True)
+    talk.call(ADMIN, VC, "Destroy_extension", vm("vm-1"))
+    talk.finish()
+    assert talk.path("Destroy_vCloudService") == "?:?:VC:vCloudService"
+    assert talk.cause("Destroy_vCloudService") == ("none", 0.0)
+    assert talk.cause("Destroy_bob") == ("none", 1.0)
+    assert talk.path("Destroy_extension") == "?:?:VC:com.example.plugin"
 
 
 def test_a_service_whose_cause_was_not_seen(talk: Talk) -> None:

@@ -1,0 +1,140 @@
+"""How services call others, told from times alone: nested or not, in order or not."""
+
+import math
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+
+from sensor.correlate.soft.kinds import kind_of, service_class
+from sensor.correlate.soft.window import Manner
+from sensor.correlate.spans import Span
+
+# Slack to try, until a longer one explains no more calls.
+_SLACKS_NS = (0, 20_000, 50_000, 100_000, 200_000, 500_000, 1_000_000, 2_000_000, 5_000_000)
+_GAIN_LEAST = 0.001
+# Of the calls of a service whose calls are nested, so many have an open request around them; those
+# of the others were lost.
+_NESTED_LEAST = 0.85
+_CALLS_LOOKED_AT, _PARENTS_LOOKED_AT = 1000, 200
+# Where calls outlast requests, clocks matter less: sensors without a common clock are within this.
+_LOOSE = Manner(False, 50_000_000)
+
+# An event loop goes on in order: pairing the k-th in with the k-th out breaks nesting hardly ever.
+_BROKEN_MOST, _PAIRS_LEAST = 0.004, 50
+_ORDER_LOG_MOST = 9.0
+
+
+def manners(parents: Sequence[Span], children: Sequence[Span]) -> dict[str, Manner]:
+    """Of each class of services that calls others."""
+    at_service: dict[str, list[Span]] = defaultdict(list)
+    for span in sorted(parents, key=lambda each: each.served_ns):
+        at_service[span.callee].append(span)
+    calls: dict[str, list[Span]] = defaultdict(list)
+    for span in children:
+        if span.caller in at_service:
+            calls[service_class(span.caller)].append(span)
+    starts = {service: [span.served_ns for span in spans] for service, spans in at_service.items()}
+    found = {}
+    for service, spans in calls.items():
+        some = spans[:: max(1, len(spans) // _CALLS_LOOKED_AT)]
+        needed = [
+            _slack_needed(span, at_service[span.caller], starts[span.caller]) for span in some
+        ]
+        found[service] = _manner(needed)
+    return found
+
+
+def _slack_needed(child: Span, parents: list[Span], starts: list[int]) -> float:
+    """The least slack with which some request is around the call."""
+    last = bisect_right(starts, child.start_ns + _SLACKS_NS[-1])
+    least = math.inf
+    for parent in reversed(parents[max(0, last - _PARENTS_LOOKED_AT) : last]):
+        need = max(0, parent.served_ns - child.start_ns, child.end_ns - parent.replied_ns)
+        least = min(least, need)
+        if not least:
+            break
+    return least
+
+
+def _manner(needed: list[float]) -> Manner:
+    shares = [sum(each <= slack for each in needed) / len(needed) for slack in _SLACKS_NS]
+    for slack, share, longer in zip(_SLACKS_NS, shares, shares[1:], strict=False):
+        if share > _NESTED_LEAST and longer - share < _GAIN_LEAST:
+            return Manner(True, slack)
+    return _LOOSE
+
+
+def order_bonus(parents: Sequence[Span], children: Sequence[Span]) -> dict[tuple[int, int], float]:
+    """(child, parent) -> log-odds that they belong together, at services that keep the order."""
+    at_service: dict[str, list[int]] = defaultdict(list)
+    for i, span in enumerate(parents):
+        at_service[span.callee].append(i)
+    calls: dict[tuple[str, tuple[str, str, str]], list[int]] = defaultdict(list)
+    for i, span in enumerate(children):
+        if span.caller in at_service:
+            calls[span.caller, kind_of(span)].append(i)
+    paired: dict[str, list[tuple[int, int]]] = defaultdict(list)
+    tested: dict[str, list[bool]] = defaultdict(list)  # broken?
+    periods = {
+        service: list(_busy(sorted(each, key=lambda i: _in_order(parents[i])), parents))
+        for service, each in at_service.items()
+    }
+    for (service, _), numbers in calls.items():
+        numbers.sort(key=lambda i: (children[i].start_ns, children[i].end_ns, i))
+        of = service_class(service)
+        for parent, child, crowded in _pairs(periods[service], numbers, parents, children):
+            nested = _nested(parents[parent], children[child])
+            if crowded:
+                tested[of].append(not nested)
+            if nested:
+                paired[of].append((child, parent))
+    bonus = {}
+    for of, pairs in paired.items():
+        broken, count = sum(tested[of]), len(tested[of])
+        if count >= _PAIRS_LEAST and broken < _BROKEN_MOST * count:
+            worth = min(_ORDER_LOG_MOST, 1 + math.log(count / (1 + 10 * broken)))
+            bonus.update(dict.fromkeys(pairs, worth))
+    return bonus
+
+
+def _in_order(span: Span) -> tuple[int, int]:
+    return span.served_ns, span.replied_ns
+
+
+def _nested(parent: Span, child: Span) -> bool:
+    return parent.served_ns <= child.start_ns and child.end_ns <= parent.replied_ns
+
+
+def _busy(numbers: list[int], parents: Sequence[Span]) -> Iterator[list[int]]:
+    """Requests with no pause between them."""
+    period: list[int] = []
+    end = 0
+    for i in numbers:
+        if period and parents[i].served_ns > end:
+            yield period
+            period = []
+        period.append(i)
+        end = max(end, parents[i].replied_ns)
+    if period:
+        yield period
+
+
+def _pairs(
+    periods: list[list[int]],
+    numbers: list[int],
+    parents: Sequence[Span],
+    children: Sequence[Span],
+) -> Iterator[tuple[int, int, bool]]:
+    """The k-th request with the k-th call, of periods that have as many; was it one of several?"""
+    at = 0
+    for period in periods:
+        first = parents[period[0]].served_ns
+        last = max(parents[i].replied_ns for i in period)
+        inside = []
+        while at < len(numbers) and children[numbers[at]].start_ns <= last:
+            if children[numbers[at]].start_ns >= first:
+                inside.append(numbers[at])
+            at += 1
+        if len(inside) == len(period):
+            for parent, child in zip(period, inside, strict=True):
+                yield parent, child, len(period) > 1

@@ -1,0 +1,205 @@
+"""Children and the parents each may have, as the arrays that the core reads.
+
+Ids carried through and known links decide here already whom a child can have; what is left is for
+times to tell.
+"""
+
+import heapq
+import math
+from array import array
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from sensor.correlate.soft.kinds import Kinds, service_class
+from sensor.correlate.soft.targets import Relation, Targets
+from sensor.correlate.spans import NOT_SEEN, Span
+
+if TYPE_CHECKING:
+    from sensor._core import CausesWindow
+
+# Parents of which the most likely are looked at closely.
+OPTIONS_MAX = 32
+NOBODY = -1
+# Probability of what ids do from parent to child, by what both have; an id is one of e^7.
+_ID_WORTH = 7.0
+_SAME_ID_LOG = math.log(0.88) + _ID_WORTH
+_LOST_ID_LOG = math.log(0.12)
+_OTHER_ID_LOG = math.log(0.001)
+_NO_ID_LOG = math.log(0.999)
+_NOBODY_ID_LOG = math.log(0.5)
+# Used to choose the closest-looking parents only.
+_LINKED_RANK, _APART_RANK, _FAILED_RANK = 8.0, -4.0, -3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How a service of a class calls others."""
+
+    nested: bool  # all its calls end before it answers
+    slack_ns: int  # its clocks disagree by this much
+
+
+@dataclass(slots=True)
+class Options:
+    """What a child may have, column by column; the last of each child is nobody."""
+
+    start: "array[int]"
+    parent: "array[int]"
+    log: "array[float]"  # of ids
+    relation: list[Relation]
+
+
+class Window:
+    def __init__(
+        self,
+        parents: Sequence[Span],
+        children: Sequence[Span],
+        kinds: Kinds,
+        targets: Targets,
+        manners: dict[str, Manner],
+        horizon_ns: int,
+    ) -> None:
+        """Children in the order of their start."""
+        self.parents, self.children, self.kinds = parents, children, kinds
+        self.parent_row = array("i", [kinds.row(span) for span in parents])
+        self.child_kind = array("i", [kinds.kind(span) for span in children])
+        numbers: dict[str, int] = {}
+        self._fixed = (
+            array("q", [span.served_ns for span in parents]),
+            array("q", [span.replied_ns for span in parents]),
+            array("q", [span.done_ns for span in parents]),
+            self.parent_row,
+            array("q", [span.start_ns for span in children]),
+            array("q", [span.end_ns for span in children]),
+            array("q", [span.done_ns for span in children]),
+            self.child_kind,
+            array(
+                "i",
+                [
+                    numbers.setdefault(span.target, len(numbers)) if span.target else -1
+                    for span in children
+                ],
+            ),
+            array("B", [span.failed for span in children]),
+        )
+        self.options = _options(parents, children, targets, manners, horizon_ns)
+        self.among = targets_at(parents)
+        self.held = array("i", bytes(4 * len(children)))
+
+    def arrays(self, log: "array[float]", share: "array[float]") -> "CausesWindow":
+        return (*self._fixed, self.options.start, self.options.parent, log, share)
+
+    def span_of(self, child: int) -> range:
+        return range(self.options.start[child], self.options.start[child + 1])
+
+    def parent_at(self, option: int) -> Span | None:
+        parent = self.options.parent[option]
+        return None if parent == NOBODY else self.parents[parent]
+
+
+def targets_at(parents: Iterable[Span]) -> dict[str, float]:
+    """How many targets the calls to services of a class have."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for span in parents:
+        found[service_class(span.callee)].add(span.target)
+    return {service: float(len(targets)) for service, targets in found.items()}
+
+
+class _Open:
+    """Parents at one service that may still have children, as time goes on."""
+
+    def __init__(self, numbers: Iterable[int], parents: Sequence[Span], horizon_ns: int) -> None:
+        self._parents, self._horizon_ns = parents, horizon_ns
+        self._waiting = sorted(numbers, key=lambda i: (parents[i].served_ns, i), reverse=True)
+        self._open: list[int] = []
+
+    def at(self, child: Span, manner: Manner) -> list[int]:
+        parents, slack = self._parents, manner.slack_ns
+        latest, earliest = child.start_ns + slack, child.start_ns - slack
+        while self._waiting and parents[self._waiting[-1]].served_ns <= latest:
+            self._open.append(self._waiting.pop())
+        if manner.nested:
+            self._open = [i for i in self._open if parents[i].replied_ns >= earliest]
+            end = child.end_ns - slack
+            return [i for i in self._open if parents[i].replied_ns >= end]
+        self._open = [i for i in self._open if self._last_ns(parents[i]) >= earliest]
+        return self._open
+
+    def _last_ns(self, parent: Span) -> int:
+        """After this it has no further children."""
+        if parent.done_ns == NOT_SEEN:
+            return parent.served_ns + self._horizon_ns
+        return max(parent.done_ns, parent.replied_ns)
+
+
+class _Choice(NamedTuple):
+    rank: float
+    parent: int
+    log: float
+    relation: Relation
+    decides: bool
+
+
+def _options(
+    parents: Sequence[Span],
+    children: Sequence[Span],
+    targets: Targets,
+    manners: dict[str, Manner],
+    horizon_ns: int,
+) -> Options:
+    at_service: dict[str, list[int]] = defaultdict(list)
+    for i, span in enumerate(parents):
+        at_service[span.callee].append(i)
+    opens = {service: _Open(each, parents, horizon_ns) for service, each in at_service.items()}
+    options = Options(array("i", [0]), array("i"), array("d"), [])
+    for child in children:
+        manner = manners.get(service_class(child.caller), Manner(False, 0))
+        near = opens[child.caller].at(child, manner) if child.caller in opens else []
+        for choice in _chosen(child, [_choice(child, i, parents[i], targets) for i in near]):
+            options.parent.append(choice.parent)
+            options.log.append(choice.log)
+            options.relation.append(choice.relation)
+        options.parent.append(NOBODY)
+        options.log.append(_NOBODY_ID_LOG)
+        options.relation.append(Relation.UNKNOWN)
+        options.start.append(len(options.parent))
+    return options
+
+
+def _choice(child: Span, number: int, parent: Span, targets: Targets) -> _Choice:
+    log, same_id = _id_log(child.operation_id, parent.operation_id)
+    relation = Relation.UNKNOWN
+    if child.target and parent.target:
+        relation = targets.relation(child.target, parent.target)
+    rank = log - math.log(abs(child.start_ns - parent.served_ns) + 1e6)
+    if relation is Relation.LINKED:
+        rank += _LINKED_RANK
+    elif relation is Relation.APART:
+        rank += _APART_RANK
+    if parent.failed:
+        rank += _FAILED_RANK
+    return _Choice(rank, number, log, relation, same_id and relation is not Relation.APART)
+
+
+def _id_log(child: str, parent: str) -> tuple[float, bool]:
+    """Log-probability of the child's id under this parent; is it the parent's, with a suffix?"""
+    if child and parent:
+        if child == parent or (child.startswith(parent) and child[len(parent)] in "-.:/"):
+            return _SAME_ID_LOG, True
+        return _OTHER_ID_LOG, False
+    if parent:
+        return _LOST_ID_LOG, False
+    return (_OTHER_ID_LOG if child else _NO_ID_LOG), False
+
+
+def _chosen(child: Span, choices: list[_Choice]) -> list[_Choice]:
+    """Those whose id is the child's, if there are any that nothing contradicts; else the best."""
+    deciding = [choice for choice in choices if choice.decides]
+    if deciding:
+        choices = deciding
+    if len(choices) <= OPTIONS_MAX:
+        return choices
+    best = heapq.nlargest(OPTIONS_MAX, choices, key=lambda choice: choice.rank)
+    return sorted(best, key=lambda choice: choice.parent)

@@ -1,0 +1,86 @@
+"""`hoptap check` of services: what the site says of them, what was learned, where both differ."""
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+
+from decoders.systems import SYSTEMS
+from sensor.finding import Finding, Level
+from sensor.service_settings import ServiceSettings
+from sensor.services import Learned, Strength
+from sensor.settings import Settings
+from sensor.site import PROXY, Place, Site
+
+SHOWN = 8  # addresses of one service in a line
+_HOW = {
+    Strength.GUESSED: "guessed",
+    Strength.IMPLIED: "by its protocol",
+    Strength.SAID: "as it says",
+}
+
+
+def service_findings(settings: Settings, learned: Sequence[Learned]) -> Iterator[Finding]:
+    """`learned`: the latest first."""
+    entries, site = settings.service, Site(settings.service)
+    known = ", ".join(SYSTEMS)
+    text = f"{len(entries)} configured" if entries else "none configured: known by what they answer"
+    yield Finding(Level.OK, "services", f"{text}; hoptap reads {known}")
+    yield from (_configured(entry) for entry in entries)
+    yield from _learned(learned)
+    for one, other in site.overlaps():
+        text = f"{_place(one)} is both {one.service} and {other.service} in the configuration"
+        yield Finding(Level.PROBLEM, f"service {one.service}", text)
+    yield from _contradicted(site, learned)
+
+
+def _configured(entry: ServiceSettings) -> Finding:
+    system = SYSTEMS.get(entry.id)
+    product = system.product if system is not None else "the site's own, without a decoder"
+    parts = [f"{product}: {', '.join(entry.addresses) or 'address unknown'}"]
+    if entry.ports:
+        parts.append(f"port {', '.join(map(str, entry.ports))}")
+    if entry.accounts:
+        parts.append(f"acts as {', '.join(entry.accounts)}")
+    subject = f"service {entry.id}"
+    if not entry.addresses and not entry.accounts:
+        return Finding(Level.NOTE, subject, f"{'; '.join(parts)}; this entry says nothing")
+    return Finding(Level.OK, subject, "; ".join(parts))
+
+
+def _learned(learned: Sequence[Learned]) -> Iterator[Finding]:
+    """A line for each service."""
+    by_service: dict[str, list[Learned]] = {}
+    for each in learned:
+        by_service.setdefault(each.service, []).append(each)
+    for service, found in sorted(by_service.items()):
+        said = [f"{_address(each)} {_HOW[Strength(each.strength)]}" for each in found[:SHOWN]]
+        if len(found) > SHOWN:
+            said.append(f"and {len(found) - SHOWN} more")
+        last = datetime.fromtimestamp(found[0].seen_ns / 10**9, UTC)
+        text = f"{', '.join(said)}; last seen {last:%Y-%m-%d %H:%M} UTC"
+        yield Finding(Level.OK, f"learned {service}", text)
+
+
+def _contradicted(site: Site, learned: Sequence[Learned]) -> Iterator[Finding]:
+    """Where what was seen is no guess and not what is configured."""
+    for each in learned:
+        said = site.at(each.ip, each.port) if each.port else site.of(each.ip)
+        if not said or said == each.service or each.strength < Strength.IMPLIED:
+            continue
+        shows = (
+            "passes on what others ask"
+            if each.service == PROXY
+            else f"is {each.service}, {_HOW[Strength(each.strength)]}"
+        )
+        text = f"{_address(each)} {shows}; the configuration says {said}"
+        yield Finding(Level.PROBLEM, f"service {said}", text)
+
+
+def _address(each: Learned) -> str:
+    host = f"[{each.ip}]" if ":" in each.ip and each.port else each.ip
+    return f"{host}:{each.port}" if each.port else each.ip
+
+
+def _place(place: Place) -> str:
+    network = place.network
+    text = str(network.network_address if network.num_addresses == 1 else network)
+    return f"{text}, port {', '.join(map(str, place.ports))}," if place.ports else text
