@@ -134,17 +134,31 @@ def parameter(value: str, name: str) -> str:
 
 
 def forwarded_for(headers: Headers) -> str:
-    """X-Forwarded-For, else `for` of Forwarded (RFC 7239), as claimed, leftmost first."""
+    """X-Forwarded-For, else `for` of Forwarded (RFC 7239), else X-Real-IP, as claimed; leftmost
+    first.
+    """
     if claimed := headers.all("x-forwarded-for"):
         return printable(", ".join(claimed))
-    nodes = []
+    # A proxy may leave its client out: who stands left of it is not the nearest.
+    nodes = [element.get("for") or "unknown" for element in _forwarded(headers)]
+    return printable(", ".join(nodes)) or headers.text("x-real-ip")
+
+
+def passed_by(headers: Headers) -> str:
+    """The proxies that Via (RFC 9110 section 7.6.3) names, else `by` of Forwarded."""
+    stated = headers.all("via")
+    passed = (by for each in _forwarded(headers) if (by := each.get("by")))
+    return printable(", ".join(stated or passed))
+
+
+def _forwarded(headers: Headers) -> Iterator[dict[str, str]]:
+    """The parameters that each proxy added, in the order of the proxies."""
     for line in headers.all("forwarded"):
         for element in _split_quoted(line, ","):
-            for pair in _split_quoted(element):
-                key, _, value = pair.partition("=")
-                if key.strip().lower() == "for":
-                    nodes.append(_unquote(value))
-    return printable(", ".join(nodes))
+            pairs = (pair.partition("=") for pair in _split_quoted(element))
+            said = {key.strip().lower(): _unquote(value) for key, _, value in pairs if value}
+            if said:
+                yield said
 
 
 def path_of(target: str) -> str:

@@ -9,6 +9,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from decoders.http import printable
 from decoders.message import DecodeError
 
 V1_BYTES_MAX = 107  # section 2.1
@@ -18,7 +19,9 @@ _COMMANDS = {0: "LOCAL", 1: "PROXY"}
 _ADDRESS_BYTES = {0: 0, 1: 12, 2: 36, 3: 216}  # by family: unspecified, IPv4, IPv6, unix
 _TRANSPORTS = {0: "", 1: "tcp", 2: "udp"}
 _SSL = 0x20
-# Section 2.2; text unless in _BINARY. CRC32C (3) and padding (4) say nothing of the client.
+_CRC32C, _CRC32C_BYTES = 0x03, 4
+_CRC32C_POLYNOMIAL = 0x82F63B78  # of RFC 3720 appendix B.4, bits reversed
+# Section 2.2; text unless in _BINARY. Padding (4) says nothing of the client.
 _TLVS = {
     0x01: "alpn",
     0x02: "authority",
@@ -47,6 +50,11 @@ class ProxyHeader:
     server_port: int = 0
     # By name. ssl: what became of the client's certificate: "verified", "unverified"; "" for none.
     tlvs: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def certificate_name(self) -> str:
+        """Of the client's certificate, if he showed one and the proxy verified it."""
+        return printable(self.tlvs.get("ssl_cn", "")) if self.tlvs.get("ssl") == "verified" else ""
 
 
 def parse(header: bytes) -> ProxyHeader:
@@ -106,6 +114,7 @@ def _parse_v2(header: bytes) -> ProxyHeader:
     if address_bytes > len(rest):
         raise DecodeError("PROXY v2 header shorter than its addresses")
     tlvs = dict(_read_tlvs(rest[address_bytes:]))
+    _check_crc32c(header, _V2_FIXED_BYTES + address_bytes)
     if command == "LOCAL" or family not in (1, 2):
         return ProxyHeader(2, command, transport if command == "PROXY" else "", tlvs=tlvs)
     half = (address_bytes - 4) // 2
@@ -114,11 +123,45 @@ def _parse_v2(header: bytes) -> ProxyHeader:
     return ProxyHeader(2, command, transport, client, client_port, server, server_port, tlvs)
 
 
-def _read_tlvs(data: bytes) -> Iterator[tuple[str, str]]:
-    while data:
-        if len(data) < 3 or len(data) - 3 < (length := struct.unpack_from("!H", data, 1)[0]):
+def _tlvs(data: bytes, at: int) -> Iterator[tuple[int, int, int]]:
+    """(kind, where its value begins, where that ends) of each from `at` on"""
+    while at < len(data):
+        if len(data) - at < 3:
             raise DecodeError("PROXY v2 header with a cut TLV")
-        kind, value, data = data[0], data[3 : 3 + length], data[3 + length :]
+        kind, length = struct.unpack_from("!BH", data, at)
+        at += 3
+        if len(data) - at < length:
+            raise DecodeError("PROXY v2 header with a cut TLV")
+        yield kind, at, at + length
+        at += length
+
+
+def _check_crc32c(header: bytes, tlvs_at: int) -> None:
+    """Section 2.2.3: of the whole header, with zeroes where the checksum stands."""
+    for kind, start, end in _tlvs(header, tlvs_at):
+        if kind != _CRC32C:
+            continue
+        if end - start != _CRC32C_BYTES:
+            raise DecodeError("PROXY v2 header with a checksum of another length")
+        if crc32c(header[:start] + bytes(_CRC32C_BYTES) + header[end:]) != int.from_bytes(
+            header[start:end], "big"
+        ):
+            raise DecodeError("PROXY v2 header with a wrong checksum")
+
+
+def crc32c(data: bytes) -> int:
+    """Castagnoli's; headers are short, and few have one."""
+    remainder = 0xFFFFFFFF
+    for byte in data:
+        remainder ^= byte
+        for _ in range(8):
+            remainder = (remainder >> 1) ^ (_CRC32C_POLYNOMIAL if remainder & 1 else 0)
+    return remainder ^ 0xFFFFFFFF
+
+
+def _read_tlvs(data: bytes) -> Iterator[tuple[str, str]]:
+    for kind, start, end in _tlvs(data, 0):
+        value = data[start:end]
         if kind == _SSL:
             yield from _read_ssl(value)
         elif kind in _TLVS:

@@ -2,7 +2,7 @@
 
 from typing import TypedDict
 
-from decoders.http import Headers, forwarded_for
+from decoders.http import Headers, forwarded_for, passed_by
 from decoders.message import Outcome, Transaction, TransactionFlag
 
 
@@ -14,6 +14,7 @@ class Seen(TypedDict):
     token: str
     user_agent: str
     forwarded_for: str
+    via: str
     operation_id: str
 
 
@@ -24,6 +25,7 @@ def seen_of(transaction: Transaction, request: Headers, token: str, operation_id
         "token": token,
         "user_agent": request.text("user-agent"),
         "forwarded_for": forwarded_for(request),
+        "via": passed_by(request),
         "operation_id": operation_id,
     }
 

@@ -15,6 +15,7 @@ from decoders.message import (
     SessionSeen,
     TaskChanged,
     Transaction,
+    TransactionFlag,
     Want,
 )
 from decoders.rest import RestTransaction, token_seen
@@ -24,9 +25,11 @@ from decoders.vcloud_bodies import body_of, get, machines, object_at, tasks
 from decoders.vcloud_sessions import (
     TOKEN_COOKIES,
     TOKEN_HEADERS,
+    grant,
     is_login,
     is_logout,
     is_session_read,
+    jwt_user,
     login,
     logout,
     session_user,
@@ -39,6 +42,7 @@ _WORDS = """
     versions
 """
 _SEGMENTS = frozenset(_WORDS.split())
+_OAUTH = ("token", "register")
 _MARK = b"vcloud"  # in media types, tokens' and request ids' header names
 _CHANGING = ("POST", "PUT", "DELETE", "PATCH")
 _BOTH = Want.REQUEST_BODY | Want.RESPONSE_BODY
@@ -94,7 +98,7 @@ class Vcloud:
         expired = [
             Rule(Want.FAILED_ONLY, method="GET", path=path) for path in ("/api/*", "/cloudapi/*")
         ]
-        oauth = [Rule(_BOTH, method="POST", path="/oauth/*/token")]
+        oauth = [Rule(_BOTH, method="POST", path=f"/oauth/*/{last}") for last in _OAUTH]
         return [*changing, *oauth, *reads, *expired]
 
     def claims(self, transaction: Transaction) -> bool:
@@ -110,26 +114,29 @@ class Vcloud:
 
     def transaction(self, transaction: Transaction) -> list[Message]:
         vcd = self._read(transaction)
-        messages = _meaning(vcd)
+        messages = [*_user_of_token(vcd), *_meaning(vcd)]
         if transaction.status == 401 and vcd.seen["token"] and not is_login(vcd):
             messages.append(SessionExpired(**vcd.seen))
         return messages or token_seen(vcd)
 
     def _read(self, transaction: Transaction) -> RestTransaction:
         request, response = Headers(transaction.request_head), Headers(transaction.response_head)
-        outcome = outcome_of(transaction)
+        outcome, path = outcome_of(transaction), path_of(transaction.target)
         body = body_of(response, transaction.response_body)
-        secret = _token(request)
+        asked = body_of(request, transaction.request_body)
+        secret = _token(request) or (
+            grant(asked, transaction.target) if path.startswith("/oauth/") else ""
+        )
         token = self._hasher(secret) if secret else ""
         operation_id = request.text("x-vmware-vcloud-client-request-id")
         fault = get(body, "minorErrorCode") or f"HTTP {transaction.status}"
         return RestTransaction(
             transaction=transaction,
             method=transaction.method,
-            path=path_of(transaction.target),
+            path=path,
             request=request,
             response=response,
-            asked=body_of(request, transaction.request_body),
+            asked=asked,
             answered=body,
             outcome=outcome,
             fault=fault if outcome is Outcome.FAILURE else "",
@@ -155,8 +162,18 @@ def _meaning(vcd: RestTransaction) -> list[Message]:
     if vcd.method != "GET" or not vcd.succeeded:
         return []
     if is_session_read(vcd):
-        return [SessionSeen(**vcd.seen, user=user)] if (user := session_user(vcd.answered)) else []
+        user, identifier = session_user(vcd.answered), get(vcd.answered, "id")
+        return [SessionSeen(**vcd.seen, user=user, session=vcd.hash(identifier))] if user else []
     return [*_tasks_changed(vcd), *_objects_seen(vcd)]
+
+
+def _user_of_token(vcd: RestTransaction) -> list[Message]:
+    """An access token that is new on its flow says whose it is, where the server takes it."""
+    new = vcd.transaction.flags & TransactionFlag.NEW_TOKEN
+    if not new or not vcd.succeeded or vcd.path.startswith("/oauth/"):
+        return []
+    user = jwt_user(_token(vcd.request))
+    return [SessionSeen(**vcd.seen, user=user)] if user else []
 
 
 def _tasks_changed(vcd: RestTransaction) -> list[Message]:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from decoders import jsontree, xml
+from decoders import jsontree, rest_api, xml
 from decoders.element import Element
 from decoders.http import Headers
 from decoders.message import Outcome, Target
@@ -52,8 +52,10 @@ _STOPPED = ("aborted", "canceled")  # says why it failed
 
 
 def body_of(headers: Headers, body: bytes) -> Element:
-    """The tree of an XML or JSON body, its root named as in XML; empty for any other body."""
+    """The tree of an XML or JSON body, its root named as in XML, or of a form; else empty."""
     content_type = headers.first("content-type").lower()
+    if "form-urlencoded" in content_type:
+        return rest_api.body_of(headers, body)
     start = body.lstrip()[:1]
     if start == b"<" and "html" not in content_type:
         return xml.parse(body)

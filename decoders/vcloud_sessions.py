@@ -2,19 +2,43 @@
 
 import base64
 import binascii
+from urllib.parse import unquote
 
 from decoders import jsontree
 from decoders.element import Element
-from decoders.http import basic_user, bearer_token, parameter, scheme
+from decoders.http import basic_user, bearer_token, parameter, printable, query_of, scheme
 from decoders.message import Login, LoginMethod, Logout, Message
 from decoders.rest import RestTransaction
-from decoders.saml import sign_principal
+from decoders.saml import Principal, sign_principal
 from decoders.vcloud_bodies import get, part
 
 API = "vcloud"
 ACCESS_TOKEN = "x-vmware-vcloud-access-token"
 TOKEN_HEADERS = ("x-vcloud-authorization", ACCESS_TOKEN)
 TOKEN_COOKIES = ("vcloud-token", "vcloud_jwt", "vcloud_session_id")
+
+
+_GRANTS = ("refresh_token", "assertion")
+_SYSTEM = "System"  # the provider's organisation
+_SYSTEM_ID = "a93c9db9-7471-3192-8d09-a8f7eeda85f9"  # the same in every installation
+
+
+def oauth_organisation(vcd: RestTransaction) -> str:
+    """Of /oauth/tenant/acme/... and /oauth/provider/...; "" of any other path."""
+    segments = vcd.segments
+    if segments[:1] != ["oauth"]:
+        return ""
+    return unquote(segments[2]) if segments[1:2] == ["tenant"] and segments[3:] else _SYSTEM
+
+
+def grant(asked: Element, target: str) -> str:
+    """What a request to /oauth/.../token is answered for: an API token, or the JWT of a session;
+    in a form, or in the query.
+    """
+    stated = query_of(target)
+    return next(
+        (said for each in _GRANTS if (said := asked.value(each) or stated.get(each, ""))), ""
+    )
 
 
 def is_login(vcd: RestTransaction) -> bool:
@@ -52,7 +76,9 @@ def session_user(session: Element) -> str:
 
 def login(vcd: RestTransaction) -> list[Message]:
     authorization = vcd.request.first("authorization")
-    method, claimed, delegates = _claim(authorization)
+    method, claimed, holder = _claim(authorization)
+    if not claimed and (organisation := oauth_organisation(vcd)):
+        claimed = jwt_user(grant(vcd.asked, vcd.transaction.target), organisation)
     user = claimed
     if vcd.succeeded:
         said = session_user(vcd.answered) or _subject(vcd)
@@ -71,22 +97,24 @@ def login(vcd: RestTransaction) -> list[Message]:
             full_name=get(part(vcd.answered, "User"), "fullName"),
             new_tokens=_new_tokens(vcd),
             session=vcd.hash(get(vcd.answered, "id")) if vcd.succeeded else "",
-            delegates=delegates,
+            delegates=holder.delegates,
+            assertion=vcd.hash(holder.identity),
+            details=holder.details,
         )
     ]
 
 
-def _claim(authorization: str) -> tuple[LoginMethod, str, tuple[str, ...]]:
-    """(how, who, delegates) as the request says."""
+def _claim(authorization: str) -> tuple[LoginMethod, str, Principal]:
+    """(how, who, of whose assertion) as the request says."""
     if scheme(authorization) == "basic":
-        return LoginMethod.BASIC, basic_user(authorization), ()
+        return LoginMethod.BASIC, basic_user(authorization), Principal()
     if scheme(authorization) == "sign":
         holder = sign_principal(parameter(authorization, "token"))
         organisation = parameter(authorization, "org")
         full = f"{holder.subject}@{organisation}" if organisation else holder.subject
-        return LoginMethod.SAML, full if holder.subject else "", holder.delegates
+        return LoginMethod.SAML, full if holder.subject else "", holder
     token = bearer_token(authorization)
-    return LoginMethod.TOKEN, _jwt_user(token), ()
+    return LoginMethod.TOKEN, jwt_user(token), Principal()
 
 
 def _new_tokens(vcd: RestTransaction) -> tuple[str, ...]:
@@ -94,25 +122,29 @@ def _new_tokens(vcd: RestTransaction) -> tuple[str, ...]:
         return ()
     found = [value for name in TOKEN_HEADERS for value in vcd.response.all(name)]
     found += [value for name in TOKEN_COOKIES for value in vcd.response.set_cookies(name)]
-    found.append(get(vcd.answered, "access_token"))
+    # An API token buys access tokens for months: it stands for the session that they belong to.
+    found += [vcd.answered.value(name) for name in ("access_token", "refresh_token")]
     return vcd.hashes(found)
 
 
 def _subject(vcd: RestTransaction) -> str:
     """Of an access token that /oauth handed out: its response names nobody."""
-    return _jwt_user(get(vcd.answered, "access_token"))
+    return jwt_user(vcd.answered.value("access_token"), oauth_organisation(vcd))
 
 
-def _jwt_user(token: str) -> str:
-    """`sub@org` of an access token, whose issuer is `org@site`; the signature is not read."""
+def jwt_user(token: str, organisation: str = "") -> str:
+    """`sub@org` of an access token, whose issuer is `org@site` with name or id; the signature is
+    not read."""
     payload = token.split(".")[1] if token.count(".") == 2 else ""
     try:
         claims = jsontree.parse(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
     except (binascii.Error, ValueError):
         return ""
     subject = claims.value("preferred_username") or claims.value("sub")
-    organisation, at, _ = claims.value("iss").partition("@")
-    return f"{subject}@{organisation}" if subject and at else subject
+    issuer, at, _ = claims.value("iss").partition("@")
+    if not organisation and at:
+        organisation = _SYSTEM if issuer.lower() == _SYSTEM_ID else issuer
+    return printable(f"{subject}@{organisation}" if subject and organisation else subject)
 
 
 def logout(vcd: RestTransaction) -> list[Message]:

@@ -100,7 +100,13 @@ def lease_tickets(read: SoapTransaction, objects: Objects) -> list[Message]:
             secrets = {_ticket_of_url(each.value("url")) for each in info.all("deviceUrl")}
             entity = moref(info.at("entity"))
             issued += [
-                TicketIssued(**read.seen, kind="nfc", ticket=read.hash(secret), target=entity)
+                TicketIssued(
+                    **read.seen,
+                    kind="nfc",
+                    ticket=read.hash(secret),
+                    target=entity,
+                    lease=target.id,
+                )
                 for secret in sorted(secrets - {""})
             ]
     return issued

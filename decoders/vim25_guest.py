@@ -7,10 +7,18 @@ registry values and the credentials can hold secrets.
 from decoders import ntlm, xml
 from decoders.element import Element
 from decoders.http import url_parameter
-from decoders.message import Message, OperationClass, Outcome, Target
+from decoders.message import (
+    Call,
+    GuestLogin,
+    GuestLogout,
+    Message,
+    OperationClass,
+    Outcome,
+    Target,
+)
 from decoders.saml import principal
 from decoders.soap import SoapTransaction
-from decoders.vim25_call import call_of, ticket_of
+from decoders.vim25_call import API, call_of, ticket_of
 from decoders.vim25_objects import moref
 
 _OPERATIONS = """
@@ -44,6 +52,13 @@ _NAMES: dict[tuple[str, ...], str] = {
     ("username",): _ALIAS_OWNER,
 }
 _ANOTHER_ROUND = "GuestAuthenticationChallenge"
+# What a GuestAuthentication holds -> what VIX calls such a credential (vix_credentials.py).
+_CREDENTIALS = {
+    "ticket": "ticketed_session",
+    "token": "saml_bearer_token",
+    "sspiToken": "sspi",
+    "username": "name_password",
+}
 
 
 def guest_call(soap: SoapTransaction) -> list[Message]:
@@ -57,8 +72,47 @@ def guest_call(soap: SoapTransaction) -> list[Message]:
         outcome=Outcome.UNKNOWN if soap.fault == _ANOTHER_ROUND else soap.outcome,
         guest_user=_account(credentials),
         guest_interactive=credentials.value("interactiveSession").lower() in ("true", "1"),
+        guest_ticket=soap.hash(credentials.value("ticket")),
     )
-    return [call, *_issued(soap, machine)]
+    return [call, *_issued(soap, machine), *_session(soap, call, credentials)]
+
+
+def _session(soap: SoapTransaction, call: Call, credentials: Element) -> list[Message]:
+    """What a GuestAuthManager's call does to a guest session; a further round does nothing."""
+    ticket = call.guest_ticket
+    match soap.operation:
+        case "ReleaseCredentialsInGuest" if soap.succeeded:
+            return [
+                GuestLogout(
+                    **soap.seen,
+                    api=API,
+                    operation=soap.operation,
+                    target=call.target,
+                    guest_user=call.guest_user,
+                    ticket=ticket,
+                )
+            ]
+        case "AcquireCredentialsInGuest" if soap.fault != _ANOTHER_ROUND:
+            ticket = soap.hash(soap.result.value("returnval", "ticket")) if soap.succeeded else ""
+        case "ValidateCredentialsInGuest":
+            pass
+        case _:
+            return []
+    held = (name for name in _CREDENTIALS if credentials.at(name))
+    return [
+        GuestLogin(
+            **soap.seen,
+            api=API,
+            operation=soap.operation,
+            outcome=call.outcome,
+            target=call.target,
+            guest_user=call.guest_user,
+            credential=_CREDENTIALS.get(next(held, ""), ""),
+            fault=soap.fault,
+            interactive=call.guest_interactive,
+            ticket=ticket,
+        )
+    ]
 
 
 def _account(credentials: Element) -> str:

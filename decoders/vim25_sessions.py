@@ -62,6 +62,8 @@ def _login(soap: SoapTransaction) -> list[Message]:
             client_address=session.value("ipAddress"),
             extension=_is_extension(soap, session),
             delegates=holder.delegates,
+            assertion=soap.hash(holder.identity),
+            details=holder.details,
         )
     ]
 

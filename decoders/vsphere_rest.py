@@ -145,5 +145,7 @@ def _login(rest: RestTransaction) -> list[Message]:
             claimed=claimed,
             new_tokens=rest.hashes(found) if rest.succeeded else (),
             delegates=holder.delegates,
+            assertion=rest.hash(holder.identity),
+            details=holder.details,
         )
     ]

@@ -16,7 +16,7 @@ TIMEOUT_S = 120
 Record = dict[str, Any]
 
 
-def write_config(directory: Path, **sections: dict[str, Any]) -> Path:
+def write_config(directory: Path, **sections: dict[str, Any] | list[dict[str, Any]]) -> Path:
     """A configuration that keeps everything below `directory`, without a status port.
 
     Runs of the same configuration share its hash key, so that their records name sessions alike.
@@ -29,9 +29,11 @@ def write_config(directory: Path, **sections: dict[str, Any]) -> Path:
     }
     lines = []
     for name in default | sections:
-        lines.append(f"[{name}]")
-        settings = default.get(name, {}) | sections.get(name, {})
-        lines += [f"{key} = {json.dumps(value)}" for key, value in settings.items()]
+        given = sections.get(name, {})
+        repeated = isinstance(given, list)
+        for each in given if isinstance(given, list) else [default.get(name, {}) | given]:
+            lines.append(f"[[{name}]]" if repeated else f"[{name}]")
+            lines += [f"{key} = {json.dumps(value)}" for key, value in each.items()]
     path = directory / "hoptap.toml"
     path.write_text("\n".join(lines) + "\n")
     return path
@@ -100,6 +102,8 @@ def _plain(record: Record, described: dict[str, str], times: bool) -> Record:
             plain.pop(key, None)
     if "chain" in plain:
         plain["chain"] = {key: value for key, value in plain["chain"].items() if key != "id"}
+    if "record" in plain.get("extra", {}):  # what an alert is about
+        plain["extra"] = plain["extra"] | {"record": described[plain["extra"]["record"]]}
     if "amends" in plain:
         plain["amends"] = described[plain["amends"]]
     if "hop" in plain:

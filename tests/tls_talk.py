@@ -64,6 +64,18 @@ class TlsTalk:
         self._carry()
         self._client.read(len(answered))
 
+    def say(self, content: bytes) -> None:
+        self._client.write(content)
+        self._carry()
+        while self._server.pending() or self._to_server.pending:
+            self._server.read(len(content))
+
+    def answer(self, content: bytes) -> None:
+        self._server.write(content)
+        self._carry()
+        while self._client.pending() or self._to_client.pending:
+            self._client.read(len(content))
+
     def _shakes(self, end: ssl.SSLObject) -> bool:
         try:
             end.do_handshake()

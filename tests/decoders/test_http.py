@@ -10,6 +10,7 @@ from decoders.http import (
     bearer_token,
     forwarded_for,
     parameter,
+    passed_by,
     path_of,
     query_of,
     url_parameter,
@@ -102,6 +103,30 @@ def test_forwarded_for() -> None:
     standard = b'Forwarded: proto=https;For="[2001:db8::1]:4711";by=203.0.113.4, for=_hidden'
     assert forwarded_for(Headers(standard)) == "[2001:db8::1]:4711, _hidden"
     assert forwarded_for(Headers(b"Host: x")) == ""
+    assert forwarded_for(Headers(b"X-Real-IP: 10.1.1.1")) == "10.1.1.1"
+    assert forwarded_for(Headers(b"X-Real-IP: 10.1.1.1\r\nX-Forwarded-For: 10.1.1.2")) == "10.1.1.2"
+
+
+@pytest.mark.parametrize(
+    ("lines", "nodes", "passed"),
+    [
+        (b"Forwarded: for=192.0.2.60;proto=http;by=203.0.113.43", "192.0.2.60", "203.0.113.43"),
+        (b'FORWARDED: FOR="[2001:db8:cafe::17]:4711"', "[2001:db8:cafe::17]:4711", ""),
+        (b'Forwarded: for="_gazonk";by="_proxy,1;x"', "_gazonk", "_proxy,1;x"),
+        (b"Forwarded: for=10.1.1.1\r\nForwarded: for=unknown;by=_b", "10.1.1.1, unknown", "_b"),
+        (b"Forwarded: for=10.1.1.1, by=_b", "10.1.1.1, unknown", "_b"),
+        (b"Forwarded: host=vc.lab;proto=https", "unknown", ""),
+        (b"Forwarded: , ;", "", ""),
+        (
+            b"Via: 1.1 edge\r\nVia: 1.0 fred, 1.1 p.lab (squid/5.7)",
+            "",
+            "1.1 edge, 1.0 fred, 1.1 p.lab (squid/5.7)",
+        ),
+        (b"Via: 2 edge\r\nForwarded: by=_b;for=10.1.1.1", "10.1.1.1", "2 edge"),
+    ],
+)
+def test_what_proxies_say(lines: bytes, nodes: str, passed: str) -> None:
+    assert (forwarded_for(Headers(lines)), passed_by(Headers(lines))) == (nodes, passed)
 
 
 def test_claimed_text_is_bounded_and_printable() -> None:

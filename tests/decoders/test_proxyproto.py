@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from decoders.message import DecodeError
-from decoders.proxyproto import ProxyHeader, parse
+from decoders.proxyproto import ProxyHeader, crc32c, parse
 
 SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
 
@@ -73,14 +73,15 @@ def test_tlvs_by_name() -> None:
     tlvs = (
         _tlv(0x01, b"h2")
         + _tlv(0x02, b"vc.lab")
-        + _tlv(0x03, bytes(4))
         + _tlv(0x04, bytes(9))
         + _tlv(0x05, b"\x01\xfe")
         + _tlv(0x20, ssl)
         + _tlv(0x30, b"mgmt")
         + _tlv(0xE0, b"custom")
     )
-    assert parse(_v2(0x11, V4, tlvs)).tlvs == {
+    header = parse(_v2(0x11, V4, tlvs))
+    assert header.certificate_name == "bob@lab"
+    assert header.tlvs == {
         "alpn": "h2",
         "authority": "vc.lab",
         "unique_id": "01fe",
@@ -103,6 +104,26 @@ def test_tlvs_by_name() -> None:
 def test_ssl_tlv(client: int, verify: int, expected: dict[str, str]) -> None:
     tlv = _tlv(0x20, struct.pack("!BI", client, verify))
     assert parse(_v2(0x11, V4, tlv)).tlvs == expected
+    tlv = _tlv(0x20, struct.pack("!BI", client, verify) + _tlv(0x22, b"bob\x07"))
+    verified = expected.get("ssl") == "verified"
+    assert parse(_v2(0x11, V4, tlv)).certificate_name == ("bob" if verified else "")
+
+
+def summed(header: bytes, at: int) -> bytes:
+    """With the checksum put in where four zeroes stand for it."""
+    return header[:at] + struct.pack("!I", crc32c(header)) + header[at + 4 :]
+
+
+def test_a_checksum_holds_for_the_whole_header() -> None:
+    assert crc32c(b"123456789") == 0xE3069283  # the check value of CRC-32C
+    bare = _v2(0x11, V4, _tlv(0x02, b"vc.lab") + _tlv(0x03, bytes(4)) + _tlv(0x01, b"h2"))
+    header = summed(bare, bare.index(_tlv(0x03, bytes(4))) + 3)
+    assert parse(header).tlvs == {"authority": "vc.lab", "alpn": "h2"}
+    ports_at, name_at = header.index(V4) + 8, header.index(b"vc.lab")
+    for at in (ports_at, name_at, header.index(b"\x03\0\x04") + 3):
+        wrong = header[:at] + bytes([header[at] ^ 1]) + header[at + 1 :]
+        with pytest.raises(DecodeError, match="checksum"):
+            parse(wrong)
 
 
 @pytest.mark.parametrize(
@@ -129,6 +150,7 @@ def test_ssl_tlv(client: int, verify: int, expected: dict[str, str]) -> None:
         _v2(0x11, V4, command=0x22),
         _v2(0x11, V4, b"\x01"),
         _v2(0x11, V4, b"\x01\x00\x05abc"),
+        _v2(0x11, V4, _tlv(0x03, bytes(3))),
         _v2(0x11, V4, _tlv(0x20, b"\x01")),
         _v2(0x11, V4, _tlv(0x20, bytes([1, 0, 0, 0, 0, 0x21, 0]))),
     ],

@@ -41,6 +41,34 @@ TARGETS = [
     "/cloudapi/1.0.0/sessions",
     "/cloudapi/",
     "/oauth/x/token",
+    "/v3/auth/tokens",
+    "/v2.1/servers/0b1f2c3d-1111-4222-8333-444455556666/action",
+    "/v2.1//servers/remote-consoles",
+    "/csp/gateway/am/api/login",
+    "/iaas/api/",
+    "/identity/api/tokens/x",
+    "/deployment/api/deployments/0b1f2c3d-1111-4222-8333-444455556666/requests",
+    "/api2/json",
+    "/api2/json/",
+    "/api2/json/access/ticket",
+    "/api2/json/nodes/n/qemu/100/vncproxy",
+    "/api2/json/nodes/n/tasks/x/status",
+    "/api2/extjs/tasks/",
+    "/ovirt-engine/sso/oauth/token",
+    "/ovirt-engine/sso/oauth/token-http-auth?username=x",
+    "/ovirt-engine/api/vms/0b1f2c3d-1111-4222-8333-444455556666/ticket",
+    "/ovirt-engine/api",
+    "/api/nutanix/v3/users/me",
+    "/api/nutanix/v3/vms",
+    "/api/nutanix/v2.0/vms/1/set_power_state",
+    "/api/vmm/v4.0/ahv/config/vms/1/$actions",
+    "/api/nutanix/v3/tasks/1",
+    "/PrismGateway/j_spring_security_check",
+    "/PrismGateway/services/rest/v1/vms/1/power_op/on",
+    "/wsman",
+    "/",
+    "/RPC2",
+    "/jsonrpc",
     "/api/",
     "/rest",
     "*",
@@ -50,6 +78,9 @@ METHODS = ["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD"]
 STATUSES = [0, 101, 200, 201, 202, 204, 301, 400, 401, 403, 500, 999]
 _NAMES = """
     _this returnval objects obj propSet changeSet name val info state error fault auth token
+    methodCall methodName params param struct array data member ErrorDescription Status Value
+    method identity methods password id console url actionId ticket exitstatus success
+    Envelope Header Action ResourceURI SelectorSet Selector
     username vm spec userName key about apiType UserSession Task VApp Vm Owner Children
 """
 names = st.sampled_from(_NAMES.split())
@@ -62,6 +93,13 @@ HEADERS = [
     "Authorization: SIGN token={}",
     "Authorization: Bearer {}",
     "x-vcloud-authorization: {}",
+    "X-Auth-Token: {}",
+    "X-Subject-Token: {}",
+    "Authorization: PVEAPIToken={}",
+    "Authorization: Negotiate {}",
+    "Cookie: PVEAuthCookie={}",
+    "Content-Type: application/x-www-form-urlencoded",
+    "WWW-Authenticate: {}",
     "Set-Cookie: {}",
     "Content-Type: {}",
     "Forwarded: for={}",

@@ -6,13 +6,29 @@ answer counts as changed.
 """
 
 from fnmatch import fnmatchcase
+from xmlrpc.client import dumps
 
 import pytest
 
+from decoders.decoder import TransactionDecoder
 from decoders.http import path_of
-from decoders.message import Message, Rule, Transaction, TransactionDecoder, Want
+from decoders.message import (
+    Message,
+    Rule,
+    Transaction,
+    Want,
+)
 from decoders.registry import transaction_decoders
-from tests.decoders.crafting import answer, fault, govc, hasher, pyvmomi, rest, transaction
+from tests.decoders.crafting import (
+    answer,
+    fault,
+    govc,
+    hasher,
+    pyvmomi,
+    rest,
+    rest_json,
+    transaction,
+)
 
 DECODERS = transaction_decoders(hasher)
 RULES = [rule for decoder in DECODERS for rule in decoder.rules()]
@@ -89,6 +105,7 @@ def _objects(kind: str, identifier: str, name: str, value: str) -> str:
     )
 
 
+_ID = "0b1f2c3d-1111-4222-8333-444455556666"
 SPEC = "<specSet><propSet><type>{}</type><pathSet>{}</pathSet></propSet></specSet>"
 SAYING = {
     "login": _soap("Login", MANAGER, "<userName>bob</userName>",
@@ -139,6 +156,36 @@ SAYING = {
         head="x-vcloud-authorization: t", response_head="Content-Type: application/json",
         response_body=b'{"type":"application/vnd.vmware.vcloud.task+json","status":"error"}'),
     "cloud expired": rest("GET", "/api/org", head="x-vcloud-authorization: t", status=401),
+    "openstack login": rest("POST", "/v3/auth/tokens", status=201),
+    "openstack validation": rest_json("GET", "/v3/auth/tokens", None,
+        {"token": {"user": {"name": "bob"}}}, head="X-Auth-Token: t\r\nX-Subject-Token: u"),
+    "openstack action": rest_json("POST", f"/v2.1/servers/{_ID}/action", {"os-stop": None}, {},
+        head="X-Auth-Token: t"),
+    "openstack volume": rest("POST", "/volume/v3/5f0c1d2e3a4b4c5d8e9f0a1b2c3d4e5f/volumes",
+        head="X-Auth-Token: t"),
+    "aria login": rest_json("POST", "/iaas/api/login", {"refreshToken": "r"}, {"token": "t"}),
+    "aria action": rest_json("POST", f"/deployment/api/deployments/{_ID}/requests",
+        {"actionId": "Deployment.PowerOff"}, {"id": "1"}),
+    "aria logout": rest("DELETE", "/identity/api/tokens/t"),
+    "proxmox login": rest_json("POST", "/api2/json/access/ticket", None,
+        {"data": {"ticket": "PVE:a@pam:1::s", "username": "a@pam"}}),
+    "proxmox action": rest("POST", "/api2/json/nodes/n/qemu/100/status/start"),
+    "proxmox task": rest_json("GET", "/api2/json/nodes/n/tasks/UPID:n:1/status", None,
+        {"data": {"exitstatus": "OK"}}),
+    "ovirt login": rest("POST", "/ovirt-engine/sso/oauth/token"),
+    "ovirt negotiated login": rest("POST", "/ovirt-engine/sso/oauth/token-http-auth"),
+    "ovirt logout": rest("POST", "/ovirt-engine/services/sso-logout"),
+    "ovirt action": rest("POST", f"/ovirt-engine/api/vms/{_ID}/start", body=b"<action/>"),
+    "prism login": rest("GET", "/api/nutanix/v3/users/me", head="Authorization: Basic Ym9iOng="),
+    "prism action": rest("POST", f"/api/vmm/v4.0/ahv/config/vms/{_ID}/$actions/power-on"),
+    "prism task": rest_json("GET", f"/api/nutanix/v3/tasks/{_ID}", None, {"status": "FAILED"}),
+    "xapi login": rest("POST", "/", body=dumps(("root", "x"), "session.login_with_password")
+        .encode()),
+    "xapi action": rest("POST", "/RPC2", body=dumps(("OpaqueRef:s", "OpaqueRef:v"),
+        "VM.start").encode()),
+    "xapi task": rest_json("POST", "/jsonrpc", {"method": "task.get_status", "params": ["s"]},
+        {"result": "success"}),
+    "winrm login": rest("POST", "/wsman", head="Authorization: Basic Ym9iOng=", flags=16),
 }  # fmt: skip
 POLLS = {
     "time": _soap("CurrentTime", INSTANCE),
@@ -162,6 +209,17 @@ POLLS = {
     "cloud running task": rest("GET", "/api/task/664a067a-c4f5-49cd-a16d-e263c5db7db3",
         response_body=b'<Task status="running" operation="x"/>'),
     "cloud read": rest("GET", "/api/vApp/vapp-1/owner"),
+    "openstack read": rest("GET", f"/v2.1/servers/{_ID}", head="X-Auth-Token: t"),
+    "proxmox read": rest("GET", "/api2/json/cluster/resources"),
+    "proxmox running task": rest_json("GET", "/api2/json/nodes/n/tasks/UPID:n:1/status", None,
+        {"data": {"status": "running"}}),
+    "ovirt read": rest("GET", "/ovirt-engine/api/vms"),
+    "prism running task": rest_json("GET", f"/api/nutanix/v3/tasks/{_ID}", None,
+        {"status": "RUNNING"}),
+    "xapi poll": rest("POST", "/", body=dumps(("OpaqueRef:s", ["*"], "", 30.0),
+        "event.from").encode()),
+    "xapi running task": rest_json("POST", "/jsonrpc", {"method": "task.get_status",
+        "params": ["s"]}, {"result": "pending"}),
 }  # fmt: skip
 
 
@@ -189,4 +247,4 @@ def test_rules_are_well_formed(decoder: TransactionDecoder) -> None:
         assert bool(rule.operation) != bool(rule.method and rule.path)
         assert all(rule.request_has) and all(rule.response_has)
         assert 0 <= rule.want <= sum(Want)
-    assert decoder.token_headers() or decoder.token_cookies()
+    assert decoder.token_headers() or decoder.token_cookies() or decoder.name in ("sts", "xapi")

@@ -1,7 +1,9 @@
 """No message shows a secret, in whatever encoding: canaries wherever clients put secrets."""
 
 import base64
+import json
 from urllib.parse import quote
+from xmlrpc.client import dumps
 
 import pytest
 
@@ -91,10 +93,22 @@ _TOKENS = (
     f"vmware-api-session-id: {CANARY}\r\nx-vcloud-authorization: {CANARY}\r\n"
     f"Authorization: Bearer {CANARY}\r\nCookie: vcloud-token={CANARY}; vmware_cgi_ticket={CANARY}"
 )
+_OTHER_TOKENS = (
+    f"X-Auth-Token: {CANARY}\r\nX-Subject-Token: {CANARY}\r\nX-ntnx-api-key: {CANARY}\r\n"
+    f"Authorization: PVEAPIToken=bob@pve!ci={CANARY}\r\nCookie: PVEAuthCookie=PVE:bob@pve:1::"
+    f"{quote(CANARY, safe='')}; JSESSIONID={CANARY}\r\nCSRFPreventionToken: {CANARY}"
+)
+_BROKEN_TOKENS = f"X-Auth-Token: {CANARY}\r\nAuthorization: PVEAPIToken={CANARY}"
+_FORM = (
+    "Content-Type: application/x-www-form-urlencoded\r\nAuthorization: Negotiate "
+    + base64.b64encode(f"NTLMSSP\0\3\0\0\0{CANARY * 9}".encode()).decode()
+)
 _NEW = (
     f"vmware-api-session-id: {CANARY}\r\nX-VMWARE-VCLOUD-ACCESS-TOKEN: {CANARY}\r\n"
-    f"Set-Cookie: vcloud-token={CANARY}; Path=/\r\nContent-Type: application/json"
+    f"Set-Cookie: vcloud-token={CANARY}; Path=/\r\nContent-Type: application/json\r\n"
+    f"X-Subject-Token: {CANARY}\r\nSet-Cookie: JSESSIONID={CANARY}; Path=/"
 )
+_VM_ID = "0b1f2c3d-1111-4222-8333-444455556666"
 _PATHS = [
     ("POST", "/api/session"),
     ("GET", "/api/session"),
@@ -114,11 +128,57 @@ _PATHS = [
     ("GET", f"/ticket/{quote(CANARY, safe='')}"),
     ("GET", f"/nfc/{quote(CANARY, safe='')}/disk-0.vmdk"),
     ("POST", "/sdk/vim25/8.0.3.0/SessionManager/SessionManager/Login"),
+    ("POST", "/v3/auth/tokens"),
+    ("GET", "/v3/auth/tokens"),
+    ("DELETE", "/v3/auth/tokens"),
+    ("POST", "/v2.1/servers"),
+    ("POST", f"/v2.1/servers/{_VM_ID}/action"),
+    ("POST", f"/v2.1/servers/{_VM_ID}/remote-consoles"),
+    ("POST", "/v3/users"),
+    ("POST", "/csp/gateway/am/api/login?access_token"),
+    ("POST", "/csp/gateway/am/api/auth/logout"),
+    ("POST", "/iaas/api/login"),
+    ("POST", "/tm/oauth/tenant/acme/token"),
+    ("POST", "/identity/api/tokens"),
+    ("DELETE", f"/identity/api/tokens/{quote(CANARY, safe='')}"),
+    ("POST", f"/deployment/api/deployments/{_VM_ID}/requests"),
+    ("POST", "/api2/json/access/ticket"),
+    ("PUT", "/api2/json/access/password"),
+    ("POST", "/api2/json/nodes/pve/qemu/100/vncproxy"),
+    ("POST", "/api2/json/nodes/pve/qemu/100/agent/exec"),
+    ("GET", f"/api2/json/nodes/pve/qemu/100/vncwebsocket?vncticket={quote(CANARY, safe='')}"),
+    ("POST", "/ovirt-engine/sso/oauth/token"),
+    ("GET", f"/ovirt-engine/sso/oauth/token?password={quote(CANARY, safe='')}"),
+    ("POST", "/ovirt-engine/sso/oauth/token-http-auth"),
+    ("POST", "/ovirt-engine/services/sso-logout"),
+    ("POST", f"/ovirt-engine/api/vms/{_VM_ID}/ticket"),
+    ("POST", "/PrismGateway/j_spring_security_check"),
+    ("GET", "/api/nutanix/v3/users/me"),
+    ("POST", "/api/nutanix/v3/vms"),
+    ("POST", "/wsman"),
 ]
 _BODY = (
-    '{"password":"CANARY","credentials":{"password":"CANARY","user_name":"u"},"ticket":'
+    '{"auth":{"identity":{"methods":["token"],"token":{"id":"CANARY"},"password":{"user":'
+    '{"name":"bob","password":"CANARY"}}}},"remote_console":{"url":"http://n/?token=CANARY"},'
+    '"data":{"ticket":"CANARY","CSRFPreventionToken":"CANARY"},"refreshToken":"CANARY",'
+    '"token":"CANARY","id_token":"CANARY","cspAuthToken":"CANARY","adminPass":"CANARY",'
+    '"inputs":{"pw":"CANARY"},"password":"CANARY","credentials":{"password":"CANARY","user_name":"u"},"ticket":'
     '"wss://h/ticket/CANARY","value":"CANARY","access_token":"CANARY","refresh_token":"CANARY"}'
 ).replace("CANARY", CANARY)
+
+_FIELDS = ("password", "refresh_token", "refreshToken", "token", "j_password", "otp")
+_XML = (
+    f"<action><ticket><value>{CANARY}</value></ticket><proxy_ticket><value>{CANARY}</value>"
+    f"</proxy_ticket><vm><initialization><root_password>{CANARY}</root_password></initialization>"
+    "</vm></action>"
+).encode()
+_CALLS: list[tuple[str, tuple[str, ...]]] = [
+    ("session.login_with_password", ("root", CANARY, "1.0", "client")),
+    ("session.logout", (f"OpaqueRef:{CANARY}",)),
+    ("session.change_password", (f"OpaqueRef:{CANARY}", CANARY, CANARY)),
+    ("pool.join", (f"OpaqueRef:{CANARY}", "10.0.0.1", "root", CANARY)),
+    ("host.call_plugin", (f"OpaqueRef:{CANARY}", "OpaqueRef:h", "p", "f", CANARY)),
+]
 
 
 def _forms() -> list[str]:
@@ -162,7 +222,7 @@ def test_soap(dialect: str, case: tuple[str, str, str]) -> None:
 
 
 @pytest.mark.parametrize(("method", "target"), _PATHS)
-@pytest.mark.parametrize("head", [_BASIC, _TOKENS])
+@pytest.mark.parametrize("head", [_BASIC, _TOKENS, _OTHER_TOKENS, _BROKEN_TOKENS, _FORM])
 @pytest.mark.parametrize("status", [200, 401])
 def test_rest(method: str, target: str, head: str, status: int) -> None:
     done = rest(
@@ -176,7 +236,38 @@ def test_rest(method: str, target: str, head: str, status: int) -> None:
     )
     _check(done)
     _check(done._replace(response_body=f'"{CANARY}"'.encode()))
-    _check(done._replace(request_body=f"refresh_token={CANARY}".encode()))
+    form = "&".join(f"{name}={quote(CANARY, safe='')}" for name in _FIELDS)
+    _check(done._replace(request_body=form.encode()))
+    _check(done._replace(request_body=_XML, response_body=_XML))
+
+
+@pytest.mark.parametrize("target", ["/", "/RPC2", "/jsonrpc"])
+@pytest.mark.parametrize("call", _CALLS, ids=lambda call: call[0])
+def test_xapi(call: tuple[str, tuple[str, ...]], target: str) -> None:
+    method, parameters = call
+    body = dumps(parameters, method).encode()
+    is_login = "login" in method  # any other reference in a result names an object
+    for value in (CANARY, f"OpaqueRef:{CANARY}" if is_login else ""):
+        answered = dumps(({"Status": "Success", "Value": value},), methodresponse=True).encode()
+        if target == "/jsonrpc":
+            body = json.dumps({"method": method, "params": parameters}).encode()
+            answered = json.dumps({"result": value}).encode()
+        done = rest("POST", target, body=body, response_body=answered)
+        assert _check(done) > 0
+        error = json.dumps({"error": {"message": "NO", "data": [CANARY]}}).encode()
+        _check(done._replace(response_body=error))
+
+
+def test_winrm() -> None:
+    body = (
+        "<s:Envelope xmlns:s='http://www.w3.org/2003/05/soap-envelope'><s:Header><Action>x/Command"
+        f"</Action><ResourceURI>windows/shell/cmd</ResourceURI></s:Header><s:Body><CommandLine>"
+        f"<Command>{CANARY}</Command><Arguments>{CANARY}</Arguments></CommandLine></s:Body>"
+        "</s:Envelope>"
+    )
+    for head in (_BASIC, _FORM):
+        assert _check(rest("POST", "/wsman", head=head, body=body.encode())) > 0
+        _check(rest("POST", "/wsman", head=head, body=body.encode(), status=401))
 
 
 def test_the_canary_would_be_found() -> None:

@@ -165,6 +165,146 @@ def test_provider_acting_inside_a_tenant() -> None:
     head = HEAD + f"\r\nX-VMWARE-VCLOUD-TENANT-CONTEXT: {VDC}\r\nX-VMWARE-VCLOUD-AUTH-CONTEXT: acme"
     call = only(decode(rest("DELETE", f"/api/vApp/vapp-{APP}", head=head, status=202)))
     assert call.related == (Target("Org", VDC, "acme"),)
+    assert isinstance(call, Call)
+    assert call.tenant == "acme"
+    head = HEAD + f"\r\nX-VMWARE-VCLOUD-TENANT-CONTEXT: urn:vcloud:org:{VDC.upper()}"
+    call = only(decode(rest("DELETE", f"/api/vApp/vapp-{APP}", head=head, status=202)))
+    assert isinstance(call, Call)
+    assert (call.tenant, call.related) == (VDC, (Target("Org", VDC),))
+
+
+C, U, D = OperationClass.CREATE, OperationClass.UPDATE, OperationClass.DELETE
+POWER, CONSOLE, DISK = OperationClass.POWER, OperationClass.CONSOLE, OperationClass.DISK
+# What stands before "action/" in the path, and the names that follow it there.
+ACTIONS: list[tuple[str, OperationClass, str]] = [
+    ("vApp/vm-{}/power", POWER, "powerOn powerOff reboot reset suspend shutdown"),
+    ("vApp/vapp-{}", POWER, "deploy undeploy"),
+    ("vApp/vapp-{}", C, "createSnapshot"),
+    ("vApp/vapp-{}", D, "removeAllSnapshots"),
+    ("vApp/vapp-{}", DISK, "enableDownload disableDownload"),
+    (
+        "vApp/vapp-{}",
+        U,
+        """recomposeVApp discardSuspendedState revertToCurrentSnapshot controlAccess
+        enterMaintenanceMode exitMaintenanceMode""",
+    ),
+    (
+        "vApp/vm-{}",
+        U,
+        """reconfigureVm consolidate relocate installVMwareTools upgradeHardwareVersion
+        enableNestedHypervisor disableNestedHypervisor""",
+    ),
+    ("vApp/vm-{}/media", U, "insertMedia ejectMedia"),
+    ("vApp/vm-{}/disk", U, "attach detach"),
+    ("vApp/vm-{}/question", U, "answer"),
+    ("vApp/vm-{}/screen", CONSOLE, "acquireTicket acquireMksTicket"),
+    (
+        "vdc/{}",
+        C,
+        """instantiateVAppTemplate composeVApp cloneVApp cloneVAppTemplate cloneMedia captureVApp
+        uploadVAppTemplate createVm registerVApp""",
+    ),
+    ("vdc/{}", U, "moveVApp"),
+    ("catalog/{}", C, "upload captureVApp copy"),
+    ("catalog/{}", U, "move sync publishToExternalOrganizations subscribeToExternalCatalog"),
+    ("catalogItem/{}", U, "sync"),
+    ("admin/catalog/{}", U, "publish"),
+    ("admin/org/{}", U, "enable disable"),
+    ("admin/vdc/{}", U, "enable disable updateVdcStorageProfiles"),
+    ("admin/user/{}", U, "unlock takeOwnership"),
+    ("admin/network/{}", U, "reset syncSyslogServerSettings"),
+    (
+        "admin/edgeGateway/{}",
+        U,
+        "configureServices redeploy reapplyServices upgradeConfig convertToAdvancedGateway",
+    ),
+    ("admin/extension/vimServer/{}", C, "importVmAsVApp importVmAsVAppTemplate importMedia"),
+    ("admin/extension/vimServer/{}", D, "unregister"),
+    ("admin/extension/host/{}", U, "enable disable prepare repair upgrade"),
+    ("admin/extension/providervdc/{}", U, "merge migrateVms updateStorageProfiles"),
+    ("task/{}", U, "cancel"),
+]
+
+
+@pytest.mark.parametrize(
+    ("place", "kind", "name"),
+    [(place, kind, name) for place, kind, names in ACTIONS for name in names.split()],
+)
+def test_every_action(place: str, kind: OperationClass, name: str) -> None:
+    call = call_xml("POST", f"/api/{place.format(APP)}/action/{name}", status=202)[0]
+    assert isinstance(call, Call)
+    assert (call.operation, call.operation_class) == (name, kind)
+    assert call.target.id.endswith(APP)
+
+
+GROUP = "urn:vcloud:firewallGroup:" + APP
+EDGE = "urn%3Avcloud%3Agateway%3A" + APP
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "operation", "kind"),
+    [
+        ("POST", "/api/admin/orgs", "POST admin/orgs", C),
+        ("POST", f"/api/admin/org/{VDC}/vdcs", "POST admin/org/vdcs", C),
+        ("POST", f"/api/admin/org/{VDC}/groups", "POST admin/org/groups", C),
+        ("POST", f"/api/admin/org/{VDC}/catalogs", "POST admin/org/catalogs", C),
+        ("POST", f"/api/admin/vdc/{VDC}/networks", "POST admin/vdc/networks", C),
+        ("PUT", f"/api/admin/user/{VDC}", "PUT admin/user", U),
+        ("PUT", f"/api/admin/org/{VDC}/settings/oauth", "PUT admin/org/settings/oauth", U),
+        ("DELETE", f"/api/admin/group/{VDC}", "DELETE admin/group", D),
+        ("DELETE", f"/api/admin/role/{VDC}", "DELETE admin/role", D),
+        ("PUT", f"/api/vApp/vapp-{APP}/networkConfigSection", "PUT vApp/networkConfigSection", U),
+        ("POST", f"/api/vApp/vapp-{APP}/metadata", "POST vApp/metadata", C),
+        ("PUT", f"/api/vApp/vapp-{APP}/metadata/bobs-key", "PUT vApp/metadata", U),
+        ("PUT", f"/api/disk/{APP}/metadata/SYSTEM/k/2", "PUT disk/metadata/SYSTEM", U),
+        ("DELETE", f"/api/media/{APP}", "DELETE media", D),
+        ("POST", "/cloudapi/1.0.0/roles", "POST roles", C),
+        ("PUT", f"/cloudapi/1.0.0/users/urn:vcloud:user:{APP}", "PUT users", U),
+        ("POST", "/cloudapi/1.0.0/orgVdcNetworks", "POST orgVdcNetworks", C),
+        (
+            "PUT",
+            f"/cloudapi/2.0.0/edgeGateways/{EDGE}/nat/rules/9",
+            "PUT edgeGateways/nat/rules",
+            U,
+        ),
+        ("DELETE", f"/cloudapi/1.0.0/firewallGroups/{GROUP}", "DELETE firewallGroups", D),
+        ("PATCH", f"/cloudapi/1.0.0/vdcs/urn:vcloud:vdc:{APP}", "PATCH vdcs", U),
+        (
+            "POST",
+            f"/cloudapi/1.0.0/globalRoles/{GROUP}/tenants/publishAll",
+            "POST globalRoles/tenants/publishAll",
+            U,
+        ),
+        ("POST", f"/cloudapi/1.0.0/ipSpaces/{GROUP}/allocate", "POST ipSpaces/allocate", C),
+        ("POST", "/cloudapi/vcf/regions", "POST vcf/regions", C),
+        ("DELETE", f"/cloudapi/1.0.0/tokens/urn:vcloud:token:{APP}", "DELETE tokens", D),
+        ("POST", "/oauth/tenant/acme/register", "POST oauth/register", C),
+    ],
+)
+def test_every_kind_of_path(method: str, path: str, operation: str, kind: OperationClass) -> None:
+    call = only(call_xml(method, path, status=200))
+    assert isinstance(call, Call)
+    assert (call.operation, call.operation_class) == (operation, kind)
+
+
+def test_an_object_named_by_an_encoded_urn() -> None:
+    call = only(call_xml("DELETE", f"/cloudapi/1.0.0/edgeGateways/{EDGE}", status=202))
+    assert call.target == Target("EdgeGateway", APP)
+
+
+@pytest.mark.parametrize(
+    ("path", "asked", "name"),
+    [
+        ("/cloudapi/1.0.0/users", b'{"username":"eve","password":"s3cret"}', "eve"),
+        ("/oauth/tenant/acme/register", b'{"client_name":"runner"}', "runner"),
+    ],
+)
+def test_accounts_and_tokens_are_named(path: str, asked: bytes, name: str) -> None:
+    call = only(decode(rest("POST", path, head=HEAD, body=asked, status=201)))
+    assert isinstance(call, Call)
+    assert call.related == (Target(name=name),)
+    assert "s3cret" not in repr(call)
+    assert call.target == (Target("Org", name="acme") if "oauth" in path else Target())
 
 
 def test_202_without_body_names_the_task_in_location() -> None:
@@ -196,7 +336,13 @@ def test_console_ticket() -> None:
 
 
 @pytest.mark.parametrize(
-    "path", [f"/api/vApp/vm-{MACHINE}/metrics/current", "/cloudapi/1.0.0/queries/query"]
+    "path",
+    [
+        f"/api/vApp/vm-{MACHINE}/metrics/current",
+        f"/api/vApp/vm-{MACHINE}/action/checkCompliance",
+        "/cloudapi/1.0.0/queries/query",
+        "/cloudapi/1.0.0/testConnection",
+    ],
 )
 def test_reads_by_post_are_no_actions(path: str) -> None:
     assert call_xml("POST", path) == []

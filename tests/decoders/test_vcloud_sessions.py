@@ -172,3 +172,96 @@ def test_new_token_alone() -> None:
 )
 def test_claims(target: str, head: str, claimed: bool) -> None:
     assert vcloud.claims(rest("POST", target, head=head)) is claimed
+
+
+FORM = "Content-Type: application/x-www-form-urlencoded"
+ACCESS = {"sub": "bob", "iss": "8f0b1c2d-0000-4000-8000-0000000000aa@44bd", "jti": "1"}
+JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+
+
+def oauth(path: str, body: str, answer: dict[str, str], *, query: str = "") -> Login:
+    done = rest(
+        "POST",
+        f"/oauth/{path}{query}",
+        head=FORM,
+        body=body.encode(),
+        response_head="Content-Type: application/json",
+        response_body=json.dumps(answer).encode(),
+    )
+    login = only(decode(done))
+    assert isinstance(login, Login)
+    assert "s3cret" not in repr(login)
+    return login
+
+
+def test_an_api_token_is_made_of_a_session_and_stands_for_it() -> None:
+    """Its hash is a token of the session that it was made in, and of each that it buys."""
+    access = _jwt(ACCESS)
+    asked = f"grant_type={JWT_BEARER}&client_id=44&assertion={access}"
+    made = oauth("tenant/acme/token", asked, {"refresh_token": "s3cret", "token_type": "Bearer"})
+    assert (made.token, made.user, made.claimed) == (hasher(access), "bob@acme", "bob@acme")
+    assert made.new_tokens == (hasher("s3cret"),)
+    bought = _jwt(ACCESS | {"jti": "2"})
+    login = oauth(
+        "tenant/acme/token",
+        "grant_type=refresh_token&refresh_token=s3cret",
+        {"access_token": bought, "refresh_token": "s3cret"},
+    )
+    assert (login.token, login.user) == (hasher("s3cret"), "bob@acme")
+    assert login.new_tokens == (hasher(bought), hasher("s3cret"))
+
+
+def test_an_api_token_in_the_query() -> None:
+    query = "?grant_type=refresh_token&refresh_token=s3cret"
+    login = oauth("provider/token", "", {"access_token": "0paque"}, query=query)
+    assert (login.token, login.user, login.method) == (hasher("s3cret"), "", LoginMethod.TOKEN)
+    assert login.operation == "POST /oauth/provider/token"
+
+
+@pytest.mark.parametrize(
+    ("path", "issuer", "user"),
+    [
+        ("provider/token", "anything@44bd", "bob@System"),
+        ("tenant/a%20b/token", "anything@44bd", "bob@a b"),
+    ],
+)
+def test_the_organisation_of_an_access_token_is_the_paths(
+    path: str, issuer: str, user: str
+) -> None:
+    assert (
+        oauth(path, "grant_type=x", {"access_token": _jwt({"sub": "bob", "iss": issuer})}).user
+        == user
+    )
+
+
+@pytest.mark.parametrize(
+    ("issuer", "user"),
+    [
+        ("acme@44bd", "bob@acme"),
+        ("a93c9db9-7471-3192-8d09-a8f7eeda85f9@44bd", "bob@System"),
+        ("", "bob"),
+    ],
+)
+def test_an_access_token_whose_login_was_missed_names_its_user(issuer: str, user: str) -> None:
+    token = _jwt({"sub": "bob", "iss": issuer})
+    head = f"Authorization: Bearer {token}"
+    done = rest("DELETE", "/api/vApp/vapp-1", head=head, flags=TransactionFlag.NEW_TOKEN)
+    seen, call = decode(done)
+    assert isinstance(seen, SessionSeen)
+    assert (seen.token, seen.user, call.token) == (hasher(token), user, hasher(token))
+    refused = rest("GET", "/api/org", head=head, status=401, flags=TransactionFlag.NEW_TOKEN)
+    assert not any(isinstance(each, SessionSeen) for each in decode(refused))
+
+
+def test_a_session_read_tells_the_key_that_ends_it() -> None:
+    body = {"id": "urn:vcloud:session:9", "user": {"name": "bob"}, "org": {"name": "acme"}}
+    done = rest(
+        "GET",
+        "/cloudapi/1.0.0/sessions/current",
+        head=HEAD,
+        response_head="Content-Type: application/json",
+        response_body=json.dumps(body).encode(),
+    )
+    seen = only(decode(done))
+    assert isinstance(seen, SessionSeen)
+    assert (seen.user, seen.session) == ("bob@acme", hasher("urn:vcloud:session:9"))

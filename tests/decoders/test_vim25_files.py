@@ -67,6 +67,7 @@ def test_lease_disk_joins_the_lease() -> None:
     issued = only(vim25.transaction(transaction(read, answer("Fetch", returned))))
     assert isinstance(issued, TicketIssued)
     assert (issued.kind, issued.target.id) == ("nfc", "vm-42")
+    assert issued.lease == "session[]52l"  # as the call that asked for it was told
     call = _call(rest("GET", "/nfc/52-nfc/disk-0.vmdk"))
     assert call.ticket == issued.ticket == hasher("52-nfc")
     assert (call.operation_class, call.related) == (

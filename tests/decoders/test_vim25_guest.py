@@ -5,7 +5,15 @@ import struct
 
 import pytest
 
-from decoders.message import Call, OperationClass, Outcome, Target, TicketIssued
+from decoders.message import (
+    Call,
+    GuestLogin,
+    GuestLogout,
+    OperationClass,
+    Outcome,
+    Target,
+    TicketIssued,
+)
 from decoders.vim25 import Vim25
 from decoders.vim25_guest import GUEST_OPERATIONS
 from tests.decoders.crafting import (
@@ -23,6 +31,16 @@ vim25 = Vim25(hasher)
 PROCESSES = ("GuestProcessManager", "guestOperationsProcessManager")
 FILES = ("GuestFileManager", "guestOperationsFileManager")
 VM = '<vm type="VirtualMachine">vm-42</vm>'
+MANAGER = ("GuestAuthManager", "guestOperationsAuthManager")
+SESSIONS: dict[str, list[type]] = {
+    "ValidateCredentialsInGuest": [GuestLogin],
+    "AcquireCredentialsInGuest": [GuestLogin],
+    "ReleaseCredentialsInGuest": [GuestLogout],
+}
+TICKETED = (
+    '<auth xsi:type="TicketedSessionAuthentication"><interactiveSession>true</interactiveSession>'
+    "<ticket>52g</ticket></auth>"
+)
 PASSWORD = (
     '<auth xsi:type="NamePasswordAuthentication"><interactiveSession>true</interactiveSession>'
     "<username>appadmin</username><password>s3cret</password></auth>"
@@ -63,9 +81,11 @@ def test_refused_in_guest(dialect: Dialect) -> None:
 @pytest.mark.parametrize("operation", sorted(GUEST_OPERATIONS))
 def test_every_guest_operation(operation: str) -> None:
     request = pyvmomi(operation, FILES, VM + PASSWORD)
-    call = only(vim25.transaction(transaction(request, answer(operation))))
+    call, *beside = vim25.transaction(transaction(request, answer(operation)))
+    assert isinstance(call, Call)
     assert (call.operation_class, call.target.id) == (OperationClass.GUEST, "vm-42")
     assert call.guest_user == "appadmin"
+    assert [type(message) for message in beside] == SESSIONS.get(operation, [])
 
 
 @pytest.mark.parametrize(
@@ -135,24 +155,28 @@ def test_sspi_and_ticketed_accounts() -> None:
     ticketed = '<auth xsi:type="TicketedSessionAuthentication"><ticket>s3cret</ticket></auth>'
     request = pyvmomi("ListProcessesInGuest", PROCESSES, VM + ticketed)
     call = only(vim25.transaction(transaction(request, answer("ListProcessesInGuest"))))
-    assert call.guest_user == ""
+    assert (call.guest_user, call.guest_ticket) == ("", hasher("s3cret"))
     assert "s3cret" not in repr(call)
 
 
 def test_acquired_credentials_are_a_ticket() -> None:
-    manager = ("GuestAuthManager", "guestOperationsAuthManager")
     requested = PASSWORD.replace("auth", "requestedAuth", 1).replace("</auth>", "</requestedAuth>")
-    request = pyvmomi("AcquireCredentialsInGuest", manager, VM + requested)
+    request = pyvmomi("AcquireCredentialsInGuest", MANAGER, VM + requested)
     returned = (
         '<returnval xsi:type="TicketedSessionAuthentication"><interactiveSession>true'
         "</interactiveSession><ticket>52g</ticket></returnval>"
     )
     done = transaction(request, answer("AcquireCredentialsInGuest", returned))
-    call, issued = vim25.transaction(done)
+    call, issued, login = vim25.transaction(done)
     assert isinstance(call, Call)
     assert isinstance(issued, TicketIssued)
     assert call.guest_user == "appadmin"
     assert (issued.kind, issued.ticket, issued.target.id) == ("guest", hasher("52g"), "vm-42")
+    assert isinstance(login, GuestLogin)
+    assert (login.guest_user, login.credential) == ("appadmin", "name_password")
+    assert (login.outcome, login.ticket, login.target) == (
+        Outcome.SUCCESS, hasher("52g"), call.target,
+    )  # fmt: skip
     challenge = transaction(request, fault("GuestAuthenticationChallenge"), status=500)
     assert only(vim25.transaction(challenge)).outcome is Outcome.UNKNOWN
 
@@ -172,3 +196,26 @@ def test_transfer_url_carries_a_ticket(returned: str) -> None:
     assert isinstance(issued, TicketIssued)
     assert (issued.kind, issued.ticket) == ("guestfile", hasher("52tok"))
     assert call.related == (Target("GuestFile", name="/etc/x"),)
+
+
+def test_validated_and_released_credentials() -> None:
+    request = pyvmomi("ValidateCredentialsInGuest", MANAGER, VM + PASSWORD)
+    _, login = vim25.transaction(transaction(request, fault("InvalidGuestLogin"), status=500))
+    assert isinstance(login, GuestLogin)
+    assert (login.outcome, login.fault) == (Outcome.FAILURE, "InvalidGuestLogin")
+    assert (login.guest_user, login.interactive, login.ticket) == ("appadmin", True, "")
+    request = pyvmomi("ValidateCredentialsInGuest", MANAGER, VM + TICKETED)
+    done = transaction(request, answer("ValidateCredentialsInGuest"))
+    _, login = vim25.transaction(done)
+    assert isinstance(login, GuestLogin)
+    assert (login.guest_user, login.credential, login.ticket) == (
+        "", "ticketed_session", hasher("52g"),
+    )  # fmt: skip
+    request = pyvmomi("ReleaseCredentialsInGuest", MANAGER, VM + TICKETED)
+    done = transaction(request, answer("ReleaseCredentialsInGuest"))
+    call, logout = vim25.transaction(done)
+    assert isinstance(call, Call)
+    assert isinstance(logout, GuestLogout)
+    assert (logout.target, logout.ticket) == (call.target, hasher("52g"))
+    refused = transaction(request, fault("GuestOperationsUnavailable"), status=500)
+    assert isinstance(only(vim25.transaction(refused)), Call)

@@ -10,7 +10,7 @@ import pytest
 from tests.lab.namespaces import Namespace
 
 ROOT = Path(__file__).parents[2]
-SOURCE = ROOT / "tests" / "lab" / "vcsim" / "main.go"
+SOURCES = sorted((ROOT / "tests" / "lab" / "vcsim").glob("*.go"))
 BUILD = ROOT / "build" / "lab"
 GOPATH = Path("/usr/share/gocode")  # where Debian's golang-*-dev packages are
 USER = "administrator@vsphere.local"
@@ -22,7 +22,8 @@ START_TIMEOUT_S = 30
 def built() -> Path:
     """The simulator's binary. Skips when Go or govmomi's sources are not installed."""
     binary = BUILD / "vcsim"
-    if binary.exists() and binary.stat().st_mtime > SOURCE.stat().st_mtime:
+    newest = max(source.stat().st_mtime for source in SOURCES)
+    if binary.exists() and binary.stat().st_mtime > newest:
         return binary
     if not shutil.which("go") or not (GOPATH / "src/github.com/vmware/govmomi").is_dir():
         pytest.skip("no golang-go, or no golang-github-vmware-govmomi-dev")
@@ -35,7 +36,7 @@ def built() -> Path:
         "GOTOOLCHAIN": "local",
     }
     subprocess.run(
-        ["go", "build", "-o", str(binary), str(SOURCE)],
+        ["go", "build", "-o", str(binary), *map(str, SOURCES)],
         env=environment,
         check=True,
         timeout=BUILD_TIMEOUT_S,
@@ -45,10 +46,12 @@ def built() -> Path:
 
 def start(host: Namespace, address: str, *options: str) -> str:
     """Starts a simulator that takes USER with PASSWORD only; its URL, once it listens."""
-    account = ("-user", USER, "-password", PASSWORD)
-    process = host.start(
-        str(built()), "-address", address, *account, *options, stdout=subprocess.PIPE
-    )
+    return start_with(host, address, "-user", USER, "-password", PASSWORD, *options)
+
+
+def start_with(host: Namespace, address: str, *options: str) -> str:
+    """The same of one that takes the accounts that the options say."""
+    process = host.start(str(built()), "-address", address, *options, stdout=subprocess.PIPE)
     assert process.stdout is not None
     url = process.stdout.readline().strip()
     assert url.startswith("http"), "the simulator did not start"
