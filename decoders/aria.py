@@ -129,7 +129,9 @@ def _jwt_user(token: str) -> str:
     except (binascii.Error, ValueError):
         return ""
     names = ("preferred_username", "acct", "username", "sub")
-    return printable(next((name for each in names if (name := claims.value(each))), ""))
+    name = next((name for each in names if (name := claims.value(each))), "")
+    domain = claims.value("domain")
+    return printable(f"{name}@{domain}" if domain and name and "@" not in name else name)
 
 
 def _logout(rest: RestTransaction) -> Logout:

@@ -88,6 +88,11 @@ def _is_for_proxy(transaction: Transaction) -> bool:
     return transaction.method == "CONNECT" or transaction.status == _DENIED or absolute
 
 
+def is_refused(transaction: Transaction) -> bool:
+    """Did a proxy ask for credentials, instead of passing the request on?"""
+    return transaction.status == _DENIED and not transaction.flags & TransactionFlag.TUNNELLED
+
+
 def _outcome(transaction: Transaction) -> Outcome:
     """Any answer but 407 shows that the credentials were taken."""
     if transaction.status == 0:

@@ -228,7 +228,7 @@ def _action(rest: RestTransaction) -> list[Message]:
         operation=printable(".".join([*words, verb])),
         operation_class=kind,
         target=target,
-        related=(*_related(body, label), *_made(rest, made, label, target)),
+        related=_related(rest, body, made, label, target),
         outcome=rest.outcome,
         fault=rest.fault,
         request_id=_request_id(rest.response),
@@ -247,19 +247,14 @@ def _verb(rest: RestTransaction, words: list[str]) -> tuple[str, OperationClass]
     return BY_METHOD[rest.method]
 
 
-def _related(asked: Element, label: str) -> tuple[Target, ...]:
-    """What the body names: the new object, or the volume that is attached."""
+def _related(
+    rest: RestTransaction, asked: Element, made: Element, label: str, target: Target
+) -> tuple[Target, ...]:
+    """The object that the body names or the answer made, and the volume that is attached."""
+    identity = made.value("id") if rest.method == "POST" and label else ""
     volume = asked.value("volumeId")
     attached = (Target("Volume", printable(volume)),) if volume else ()
-    return (*named(asked, label), *attached)
-
-
-def _made(rest: RestTransaction, made: Element, label: str, target: Target) -> tuple[Target, ...]:
-    """The object in the response: what a creation made."""
-    identity = made.value("id")
-    if rest.method != "POST" or not label or not identity or identity == target.id:
-        return ()
-    return (Target(label, printable(identity), printable(made.value("name"))),)
+    return (*named(asked, label, identity if identity != target.id else ""), *attached)
 
 
 def _request_id(response: Headers) -> str:

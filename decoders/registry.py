@@ -21,6 +21,7 @@ from decoders.openstack import OpenStack
 from decoders.ovirt import Ovirt
 from decoders.prism import Prism
 from decoders.proxmox import Proxmox
+from decoders.ssoadmin import SsoAdmin
 from decoders.sts import Sts
 from decoders.vcloud import Vcloud
 from decoders.vim25 import Vim25
@@ -38,6 +39,7 @@ def transaction_decoders(hasher: Hasher) -> list[TransactionDecoder]:
     """
     return [
         Sts(hasher),
+        SsoAdmin(hasher),
         Vim25(hasher),
         Proxmox(hasher),
         Ovirt(hasher),

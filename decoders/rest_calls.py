@@ -64,7 +64,7 @@ def class_of(verb: str, method: str = "") -> OperationClass:
     return BY_METHOD[method][1] if method and method != "POST" else OperationClass.UPDATE
 
 
-def named(asked: Element, label: str) -> tuple[Target, ...]:
-    """The object that a body names."""
+def named(asked: Element, label: str, made: str = "") -> tuple[Target, ...]:
+    """The object that a body names, with the id that the answer gives it."""
     name = asked.value("name")
-    return (Target(label, name=printable(name)),) if name else ()
+    return (Target(label, printable(made), printable(name)),) if name or made else ()

@@ -33,9 +33,9 @@ _TABLE = (
         "STS",
         "vCenter Single Sign-On",
         ("tcp/443",),
-        "WS-Trust at /sts/STSService",
-        ("sts",),
-        apis=("sts",),
+        "WS-Trust at /sts/STSService; /sso-adminserver, /lookupservice",
+        ("sts", "sso-admin"),
+        apis=("sts", "sso-admin", "lookup"),
     ),
     System(
         "KEY",

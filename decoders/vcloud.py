@@ -28,6 +28,7 @@ from decoders.vcloud_sessions import (
     grant,
     is_login,
     is_logout,
+    is_marked,
     is_session_read,
     jwt_user,
     login,
@@ -43,7 +44,6 @@ _WORDS = """
 """
 _SEGMENTS = frozenset(_WORDS.split())
 _OAUTH = ("token", "register")
-_MARK = b"vcloud"  # in media types, tokens' and request ids' header names
 _CHANGING = ("POST", "PUT", "DELETE", "PATCH")
 _BOTH = Want.REQUEST_BODY | Want.RESPONSE_BODY
 _RESPONSE_ONCE = Want.RESPONSE_BODY | Want.CHANGED_ONLY
@@ -109,8 +109,7 @@ class Vcloud:
             return False
         if path.startswith("/api/") and path.split("/")[2] in _SEGMENTS:
             return True
-        heads = (transaction.request_head, transaction.response_head)
-        return path.startswith("/oauth/") or any(_MARK in head.lower() for head in heads)
+        return path.startswith("/oauth/") or is_marked(transaction)
 
     def transaction(self, transaction: Transaction) -> list[Message]:
         vcd = self._read(transaction)

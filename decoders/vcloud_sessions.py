@@ -7,7 +7,7 @@ from urllib.parse import unquote
 from decoders import jsontree
 from decoders.element import Element
 from decoders.http import basic_user, bearer_token, parameter, printable, query_of, scheme
-from decoders.message import Login, LoginMethod, Logout, Message
+from decoders.message import Login, LoginMethod, Logout, Message, Transaction
 from decoders.rest import RestTransaction
 from decoders.saml import Principal, sign_principal
 from decoders.vcloud_bodies import get, part
@@ -18,6 +18,16 @@ TOKEN_HEADERS = ("x-vcloud-authorization", ACCESS_TOKEN)
 TOKEN_COOKIES = ("vcloud-token", "vcloud_jwt", "vcloud_session_id")
 
 
+# In media types, in the names of tokens and request ids; a client or a host may be called so too.
+_MARKS = tuple(
+    mark.encode()
+    for mark in (
+        "x-vcloud-",
+        "x-vmware-vcloud-",
+        "vnd.vmware.vcloud",
+        *(f"{each}=" for each in TOKEN_COOKIES),
+    )
+)
 _GRANTS = ("refresh_token", "assertion")
 _SYSTEM = "System"  # the provider's organisation
 _SYSTEM_ID = "a93c9db9-7471-3192-8d09-a8f7eeda85f9"  # the same in every installation
@@ -39,6 +49,12 @@ def grant(asked: Element, target: str) -> str:
     return next(
         (said for each in _GRANTS if (said := asked.value(each) or stated.get(each, ""))), ""
     )
+
+
+def is_marked(transaction: Transaction) -> bool:
+    """Does a header show Cloud Director? Paths below /api are others' too."""
+    heads = (transaction.request_head.lower(), transaction.response_head.lower())
+    return any(mark in head for head in heads for mark in _MARKS)
 
 
 def is_login(vcd: RestTransaction) -> bool:

@@ -123,7 +123,8 @@ class Vim25:
         if outcome is Outcome.FAILURE and not said:
             said = f"HTTP {transaction.status}"
         operation_id = header.value("operationID") or transaction.operation_id
-        secret = request.cookie(COOKIE) or request.first(HEADER) or _session_cookie(header)
+        # The sisters set a cookie of their own beside it, which is nobody's.
+        secret = _session_cookie(header) or request.cookie(COOKIE) or request.first(HEADER)
         token = self._hasher(secret) if secret else ""
         return SoapTransaction(
             transaction=transaction,

@@ -23,6 +23,7 @@ from decoders.message import (
 from decoders.rest import RestTransaction, token_seen
 from decoders.saml import Principal, sign_principal
 from decoders.seen import outcome_of, seen_of
+from decoders.vcloud_sessions import is_marked
 from decoders.vsphere_rest_actions import API, action
 
 SESSION = "vmware-api-session-id"
@@ -64,8 +65,7 @@ class VsphereRest:
     def claims(self, transaction: Transaction) -> bool:
         path = path_of(transaction.target)
         if path in _SESSION_PATHS:  # Cloud Director has /api/session too
-            heads = (transaction.request_head, transaction.response_head)
-            return not any(b"vcloud" in head.lower() for head in heads)
+            return not is_marked(transaction)
         segments = path.split("/")
         return len(segments) > 2 and segments[1] in ("api", "rest") and segments[2] in _SEGMENTS
 

@@ -7,11 +7,13 @@ action stands in the query (?action=stop) or, as in /rest, at the end of the pat
 import re
 
 from decoders.element import Element
-from decoders.http import basic_user, printable, query_of
+from decoders.http import basic_user, parameter, printable, query_of, scheme
 from decoders.message import Call, Message, OperationClass, Target, TicketIssued
 from decoders.rest import RestTransaction
+from decoders.saml import sign_principal
 
 API = "vsphere-rest"
+ACTIVATION_ID = "vapi-ctx-actid"  # becomes TaskInfo.activationId of the task below
 _TYPES = {
     "vm": "VirtualMachine",
     "host": "HostSystem",
@@ -30,7 +32,23 @@ _BY_METHOD = {
     "PATCH": ("update", OperationClass.UPDATE),
     "DELETE": ("delete", OperationClass.DELETE),
 }
-_READING = ("get", "list", "find", "filter", "validate", "check", "query", "export")
+_READING = (
+    "get",
+    "list",
+    "find",
+    "filter",
+    "validate",
+    "check",
+    "query",
+    "export",
+    "hello",
+    "precheck",
+    "preview",
+    "probe",
+    "test",
+    "compare",
+    "estimate",
+)
 _CREATING = ("create", "clone", "instant-clone", "deploy", "register", "add", "copy")
 _IDENTIFIER = re.compile(r"[a-z-]*-[a-z]?\d+|[0-9a-f]{8}-[0-9a-f-]{27}|\d+|.*[:%].*", re.IGNORECASE)
 
@@ -56,9 +74,17 @@ def action(rest: RestTransaction) -> list[Message]:
         task=rest.answered.text.strip() if "vmw-task" in query else "",
         guest_user=credentials.value("user_name"),
         guest_interactive=credentials.value("interactive_session") == "true",
-        user=basic_user(rest.request.first("authorization")),
+        user=_own_user(rest.request.first("authorization")),
+        activation_id=rest.request.text(ACTIVATION_ID),
     )
     return [call, *_issued(rest, call)]
+
+
+def _own_user(authorization: str) -> str:
+    """Of credentials that a request brings along, in place of a session."""
+    if scheme(authorization) == "sign":
+        return sign_principal(parameter(authorization, "token")).subject
+    return basic_user(authorization)
 
 
 def _path(segments: list[str]) -> tuple[list[str], Target]:

@@ -177,9 +177,8 @@ def _call(rpc: _Rpc) -> Call:
     target = Target(kind, reference) if reference.startswith(_REFERENCE) else Target(kind)
     new_name = _text(rpc, 2) if name in ("clone", "copy", "snapshot", "checkpoint") else ""
     made = rpc.value if rpc.value.startswith(_REFERENCE) and rpc.value != _NULL else ""
-    related = [Target(kind, name=new_name)] if new_name else []
-    if made and not rpc.is_async:
-        related.append(Target(kind, printable(made)))
+    made_now = "" if rpc.is_async else printable(made)
+    related = [Target(kind, made_now, new_name)] if new_name or made_now else []
     return Call(
         **rpc.seen,
         api=API,

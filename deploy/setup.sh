@@ -80,6 +80,7 @@ missing_packages() {
     need openssl has openssl
     need nginx has nginx
     need haproxy has haproxy
+    need squid has squid
     need golang-go has go
     need golang-github-vmware-govmomi-dev test -d /usr/share/gocode/src/github.com/vmware/govmomi/simulator
     need clang has clang
@@ -108,7 +109,7 @@ install_packages() {
     let_services_be
 }
 
-# Tests run nginx and HAProxy in namespaces; on this host neither is to take a port, now or at the next boot.
+# Tests run nginx, HAProxy and squid in namespaces; on this host neither is to take a port, now or at the next boot.
 # policy-rc.d is what every package asks before it starts a service (101: do not), with systemd or without.
 # The packages enable them all the same, which is undone.
 policy=/usr/sbin/policy-rc.d
@@ -125,7 +126,7 @@ let_services_be() {
     local service
     [ -z "$(trap -p EXIT)" ] || remove_policy
     has systemctl >/dev/null || return 0
-    for service in nginx haproxy; do
+    for service in nginx haproxy squid; do
         if [[ " ${packages[*]} " == *" $service "* ]]; then
             "${as_root[@]}" systemctl --quiet disable $service >&2
         fi

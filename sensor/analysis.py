@@ -39,7 +39,7 @@ from sensor.hosts import Hosts
 from sensor.legs import Legs
 from sensor.logins import Logins
 from sensor.proxyusers import ProxyUsers
-from sensor.recording import NewId, Recorder, Sighting, leg_facts
+from sensor.recording import VIA, NewId, Recorder, Sighting, leg_facts
 from sensor.records import Operation, Record, SensorRef, Tls, new_id
 from sensor.sealed import Sealed
 from sensor.services import Services
@@ -264,7 +264,7 @@ class Analysis:
                 ip, port = claimed, 0
                 facts += (Fact("forwarded_for", front.client_ip, grade),)
         if message.via:
-            facts += (Fact("via", message.via, "claimed"),)
+            facts += (Fact(VIA, message.via, "claimed"),)
         self.services.client_since(ip, message.time_ns)
         return Sighting(flow, ip, port, facts=facts, proxy=self._proxy_users.of(front))
 

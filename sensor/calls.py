@@ -241,7 +241,7 @@ class Calls:
             outcome=Outcome.UNKNOWN if ends_later else call.outcome,
             fault=call.fault,
             final=not ends_later,
-            legs_due=not at.facts and self._services.is_relay(flow.client_ip),
+            legs_due=not at.names_client and self._services.is_relay(flow.client_ip),
         )
 
     def _act_in_guest(self, action: Action) -> None:

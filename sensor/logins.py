@@ -98,7 +98,7 @@ class Logins:
 
     def _release(self, message: Login | Logout, at: Sighting, record: Record) -> list[Record]:
         self._legs.keep(at.flow, message, record)
-        if at.facts or not self._services.is_relay(at.flow.client_ip):
+        if at.names_client or not self._services.is_relay(at.flow.client_ip):
             return [record]
         self._held[record.id] = _Held(message.end_ns + self._hold_ns, record)
         return []
@@ -110,7 +110,7 @@ class Logins:
             return None
         self._services.proxy(at.flow.server_ip, legs=1)
         held = self._held.pop(leg.subject.id, None)
-        if held is None and leg.subject.source.ip == at.client_ip:
+        if held is None and leg.subject.source.ip == at.client_ip and not at.proxy.user:
             return []  # the proxy had said so itself
         record = self._from_client(leg.subject, at)
         if held is None:

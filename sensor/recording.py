@@ -49,6 +49,7 @@ _CAUSES = {
     Cause.UNSEEN: "none",
 }
 GUEST = "GST"  # the service that an account inside a VM belongs to
+VIA = "via"  # evidence that there is a proxy, which names itself
 _PROTOCOLS = {6: "tcp", 17: "udp", 132: "sctp"}
 CONFIDENCE_DIGITS = 4
 
@@ -63,6 +64,11 @@ class Sighting(NamedTuple):
     facts: tuple[Fact, ...] = ()  # how the client is known, if not by its packets
     tls: Tls | None = None
     proxy: ProxyAccount = NO_PROXY  # of the client
+
+    @property
+    def names_client(self) -> bool:
+        """Is it known who sent it, so that no other leg needs to say so?"""
+        return any(fact.key != VIA for fact in self.facts)
 
     @property
     def passed_proxy(self) -> Fact:

@@ -18,13 +18,15 @@ from decoders.decoder import (
     StreamDecoderFactory,
     TransactionDecoder,
 )
-from decoders.forwardproxy import ForwardProxy
+from decoders.forwardproxy import ForwardProxy, is_refused
 from decoders.message import (
     CONNECTION,
     DecodeError,
     Direction,
     Framed,
     FramedFlag,
+    Login,
+    LoginMethod,
     Message,
     Transaction,
     TransactionFlag,
@@ -145,7 +147,9 @@ class Streams:
         decrypted = transaction.flags & TransactionFlag.DECRYPTED
         messages = self._of_proxy(transaction)
         decoder = next((each for each in self._decoders if each.claims(transaction)), None)
-        if decoder is not None:
+        if is_refused(transaction):
+            pass  # it reached no service
+        elif decoder is not None:
             messages += self._decode(decoder.name, lambda: decoder.transaction(transaction)) or []
         elif not messages:
             self.unclaimed += 1
@@ -249,10 +253,9 @@ class Streams:
         records: list[Record] = []
         tls = self._tls.get(flow)
         for message in messages or ():
-            if message.token == CONNECTION:
-                message = replace(message, token=f"{CONNECTION}{flow.uid}")
             self.messages[type(message).__name__] += 1
-            records += self._meaning.message(flow, message, visibility, tls)
+            known = _completed(message, flow, tls)
+            records += self._meaning.message(flow, known, visibility, tls)
         return records
 
     def _decode(self, name: str, ask: Callable[[], list[Message]]) -> list[Message] | None:
@@ -290,3 +293,14 @@ class Streams:
             place = place.tb_next
         line = place.tb_lineno if place is not None else 0
         log.error("decoder %s: %s at line %d, contained", name, type(error).__name__, line)
+
+
+def _completed(message: Message, flow: Flow, tls: Tls | None) -> Message:
+    """With what no decoder knows: the flow's own session, and whose a client's certificate is."""
+    if message.token == CONNECTION:
+        message = replace(message, token=f"{CONNECTION}{flow.uid}")
+    if isinstance(message, Login) and message.method is LoginMethod.CERTIFICATE:
+        subject = tls.client_subject if tls is not None else ""
+        if subject and not message.user:
+            return replace(message, user=subject)
+    return message

@@ -13,6 +13,12 @@ from typing import Any
 from tests.command import Record, hoptap, read_records
 
 CAPTURES = Path(__file__).parent / "captures"
+# Those that tests/lab/record.py makes, each of a module of its own.
+RECORDINGS = sorted(
+    path.stem.replace("_", "-")
+    for ending in ("clear", "tls")
+    for path in (Path(__file__).parent / "lab" / "recordings").glob(f"*_{ending}.py")
+)
 _SECRETS = {"keys.log.gz": "--keys", "server.key.pem.gz": "--rsa-key"}
 
 

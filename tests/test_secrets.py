@@ -24,15 +24,19 @@ from tests.leaks import (
     secrets_of,
     secrets_under_tls,
 )
-from tests.packaged import CAPTURES, capture_of, key_options, tls_secrets_of
+from tests.packaged import CAPTURES, RECORDINGS, capture_of, key_options, tls_secrets_of
 
-RECORDED = sorted(CAPTURES.glob("*-clear*/capture.pcap.zst"))
+RECORDED = sorted(
+    path
+    for path in CAPTURES.glob("*-clear*/capture.pcap.zst")
+    if path.parent.name not in RECORDINGS  # tests/test_recordings.py
+)
 PROXIED = sorted(CAPTURES.glob("*-term-*/capture.pcap.zst"))
 DECRYPTED = sorted(
     path.parent.name
     for file in ("keys.log.gz", "server.key.pem.gz")
     for path in CAPTURES.glob(f"*/{file}")
-    if path.parent.name != "tls-resumption"  # nobody logs in there
+    if path.parent.name not in ("tls-resumption", *RECORDINGS)  # nobody logs in; as above
 )
 TSHARK_OPTIONS = {"--keys": "tls.keylog_file:{}", "--rsa-key": 'uat:rsa_keys:"{}",""'}
 LISTEN = "127.0.0.1:9797"

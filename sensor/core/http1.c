@@ -378,10 +378,13 @@ static void gap_in_body(struct protocol *protocol, enum direction direction)
         choice_request_gap(&protocol->http, pending);
 }
 
+/* What is missing of a decrypted stream was counted as ciphertext, which is longer: how much of a
+ * body that was is not known. */
 void http1_gap(struct protocol *protocol, enum direction direction, uint64_t bytes,
                uint64_t time_ns)
 {
     struct http1_side *side = &protocol->http1.side[direction];
+    bool exact = !(protocol->http.flags & TRANSACTION_DECRYPTED);
     if (side->doubt && side->held.bytes) {
         struct kept held = side->held;
         side->held = (struct kept){0};
@@ -393,7 +396,7 @@ void http1_gap(struct protocol *protocol, enum direction direction, uint64_t byt
         side->missing_bytes += bytes;
     } else if (side->state == HTTP1_UNTIL_CLOSE) {
         gap_in_body(protocol, direction);
-    } else if (side->state == HTTP1_LENGTH && !side->doubt && bytes <= side->left) {
+    } else if (exact && side->state == HTTP1_LENGTH && !side->doubt && bytes <= side->left) {
         gap_in_body(protocol, direction);
         side->left -= bytes;
         if (!side->left)

@@ -4,8 +4,8 @@ from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 
+from sensor.correlate.soft.fitting import roles
 from sensor.correlate.soft.kinds import kind_of
-from sensor.correlate.soft.offline import roles
 from sensor.correlate.spans import NOT_SEEN, Assignment, Candidate, Identity, Span
 
 HORIZON_NS = 90_000_000_000

@@ -17,7 +17,7 @@ PROGRAMS = sorted(TESTS.glob("test_*.c"))
 SKIPPED = 77
 SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 FLAGS = ["-std=c11", "-D_GNU_SOURCE", "-g", "-O1", "-Wall", "-Wextra", "-fno-omit-frame-pointer"]
-LIBRARIES = ["-lz", "-lzstd", "-lnghttp2", "-lssl", "-lcrypto", "-lpthread"]
+LIBRARIES = ["-lm", "-lz", "-lzstd", "-lnghttp2", "-lssl", "-lcrypto", "-lpthread"]
 
 
 def linked_sources(program: Path) -> list[Path]:

@@ -2,6 +2,8 @@
 /* HTTP/1 with bytes missing: what is still known is told, nothing is guessed. */
 #include "conversation.h"
 
+#include "http1.h"
+
 #define GET(target) "GET " target " HTTP/1.1\r\n\r\n"
 #define OK(body) "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n" body
 #define CHUNKED "Transfer-Encoding: chunked\r\n\r\n"
@@ -209,6 +211,45 @@ static void check_clock(const struct settings *settings)
     operations_close(operations);
 }
 
+/* 4 bytes of a body and what TLS put around them. Were 26 taken for bytes of the body, the request
+ * after it would be looked for too early, and the end of the body be taken for its start. */
+static void check_decrypted(const struct settings *settings)
+{
+    static struct result result;
+    struct counters counters = {0};
+    struct budget budget = {.limit_bytes = 1 << 20};
+    struct flow flow = {.protocol = PROTO_TCP, .port = {80, 50000}};
+    struct operations *operations = operations_open(&settings->limits, &counters);
+    result = (struct result){.run = -1};
+    struct protocol_shared shared = {
+        &settings->limits,
+        settings->interest,
+        &budget,
+        &counters,
+        operations,
+        NULL,
+        {&result, on_transaction, on_proxy_header, on_chunk, on_gap, NULL, on_message},
+    };
+    const struct piece pieces[] = {C("POST /a HTTP/1.1\r\nContent-Length: 40\r\n\r\nabc"), CGAP(26),
+                                   C("012345678901234567890123456789hij"), C(GET("/b")), S(OK("1a")),
+                                   S("HTTP/1.1 200 OK\r\nContent-Length: 40\r\n\r\nabc"), SGAP(26),
+                                   S("012345678901234567890123456789hij"), C(GET("/c")),
+                                   S(OK("3c"))};
+    struct protocol *protocol = protocol_open(&shared, &flow);
+    protocol->http.flags |= TRANSACTION_DECRYPTED;
+    uint64_t seed = 1;
+    for (uint64_t i = 0; i < sizeof pieces / sizeof *pieces; i++)
+        feed_piece(protocol, &pieces[i], i + 1, FEED_WHOLE, &seed);
+    protocol_close(protocol, 20);
+    CHECK(strcmp(result.text, "POST /a 200 @1,5,5 REQUEST_GAP DECRYPTED <abc> <1a>\n"
+                              "GET /b 200 @4,6,7 RESPONSE_GAP DECRYPTED <> <abc>\n"
+                              "GET /c 200 @9,10,10 DECRYPTED <> <3c>\n") == 0);
+    CHECK(counters.value[COUNT_http_malformed] == 0);
+    CHECK(counters.value[COUNT_http_resynchronised] == 2);
+    CHECK(budget.used_bytes == 0);
+    operations_close(operations);
+}
+
 int main(void)
 {
     struct interest *interest = interest_open();
@@ -222,6 +263,7 @@ int main(void)
     for (size_t i = 0; i < sizeof lost_requests / sizeof *lost_requests; i++)
         check_row(&settings, &lost_requests[i]);
     check_clock(&settings);
+    check_decrypted(&settings);
     interest_close(interest);
     return checks_report("http1_loss");
 }

@@ -193,7 +193,7 @@ def test_a_creation_names_what_it_made() -> None:
     asked = {"server": {"name": "web-1", "adminPass": "s3cret", "imageRef": "i"}}
     answered = {"server": {"id": SERVER, "adminPass": "s3cret"}}
     call = only(decode(rest_json("POST", "/v2.1/servers", asked, answered, head=HEAD)))
-    assert call.related == (Target("Server", name="web-1"), Target("Server", SERVER))
+    assert call.related == (Target("Server", SERVER, "web-1"),)
     assert "s3cret" not in repr(call)
 
 

@@ -146,7 +146,7 @@ def test_changes(method: str, target: str, operation: str, kind: OperationClass)
 def test_objects_in_xml_and_json() -> None:
     answered = f'<vm href="/ovirt-engine/api/vms/{VM_ID}" id="{VM_ID}"><name>web</name></vm>'
     call = only(change("POST", f"{API}/vms?clone=true", "<vm><name>web</name></vm>", answered))
-    made = (Target("VirtualMachine", name="web"), Target("VirtualMachine", VM_ID))
+    made = (Target("VirtualMachine", VM_ID, "web"),)
     assert call.related == made
     head = HEAD.replace("xml", "json")
     done = rest_json("POST", f"{API}/vms", {"name": "web"}, {"id": VM_ID}, head=head)

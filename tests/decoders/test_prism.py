@@ -148,10 +148,7 @@ def test_objects() -> None:
     asked = {"spec": {"name": "web", "resources": {"guest": {"user_data": "s3cret"}}}}
     answered = {"metadata": {"uuid": VM, "kind": "vm"}}
     call = only(decode(rest_json("POST", f"{V3}/vms", asked, answered, head=COOKIE)))
-    assert call.related == (
-        Target("VirtualMachine", name="web"),
-        Target("VirtualMachine", VM),
-    )
+    assert call.related == (Target("VirtualMachine", VM, "web"),)
     assert "s3cret" not in repr(call)
 
 

@@ -109,6 +109,25 @@ def test_ssl_tlv(client: int, verify: int, expected: dict[str, str]) -> None:
     assert parse(_v2(0x11, V4, tlv)).certificate_name == ("bob" if verified else "")
 
 
+# HAProxy 2.6, proxy-v2-options crc32c,ssl,cert-cn,authority,unique-id and others.
+OF_HAPROXY = bytes.fromhex(
+    "0d0a0d0a000d0a515549540a211100947f0000017f0000019868480b03000463aaead0010002683202000676"
+    "632e6c616205002464646263393035622d613936352d346463652d616138302d643863323136663661343966"
+    "2000490700000000210007544c5376312e33220007626f62406c61622500075253413230343824000a525341"
+    "2d534841323536230016544c535f4145535f3235365f47434d5f534841333834"
+)
+
+
+def test_a_header_of_haproxy() -> None:
+    header = parse(OF_HAPROXY)
+    assert (header.client_address, header.server_port) == ("127.0.0.1", 18443)
+    assert (header.tlvs["alpn"], header.tlvs["authority"]) == ("h2", "vc.lab")
+    assert header.certificate_name == "bob@lab"
+    damaged = OF_HAPROXY.replace(b"bob@lab", b"eve@lab")
+    with pytest.raises(DecodeError, match="checksum"):
+        parse(damaged)
+
+
 def summed(header: bytes, at: int) -> bytes:
     """With the checksum put in where four zeroes stand for it."""
     return header[:at] + struct.pack("!I", crc32c(header)) + header[at + 4 :]

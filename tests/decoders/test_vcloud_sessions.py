@@ -164,6 +164,8 @@ def test_new_token_alone() -> None:
         ("/api/sessions", "", True),
         ("/api/session", HEAD, True),
         ("/api/session", "vmware-api-session-id: x", False),
+        ("/api/session", "User-Agent: go-vcloud-director\r\nHost: vcloud-vc.lab", False),
+        ("/api/session", "Cookie: vcloud-token=x", True),
         ("/api/vcenter/vm", "", False),
         ("/api/v1/pods", "", False),
         ("/cloudapi/1.0.0/vms", "", True),

@@ -179,6 +179,36 @@ def test_session_in_the_soap_header_of_a_sister_service() -> None:
     assert (call.token, call.operation_class) == (hasher(COOKIE), OperationClass.CREATE)
 
 
+@pytest.mark.parametrize("path", ["/pbm", "/vslm/sdk", "/sms/sdk", "/vsanHealth", "/eam/sdk"])
+def test_the_cookie_of_a_sister_service_is_nobodys(path: str) -> None:
+    """Its own cookie is sent back beside the session that counts."""
+    header = f"<vcSessionCookie>{COOKIE}</vcSessionCookie>"
+    this = ("PbmProfileProfileManager", "ProfileManager")
+    request = pyvmomi("PbmDelete", this, header=header, cookie="of-the-sister")
+    call = only(vim25.transaction(transaction(request, answer("PbmDelete"), target=path)))
+    assert call.token == hasher(COOKIE)
+
+
+@pytest.mark.parametrize("operation", ["GetVpxaInfo", "QueryVpxaStatus", "FetchQuickStats"])
+def test_what_vpxa_is_asked_all_the_time_is_no_action(operation: str) -> None:
+    request = pyvmomi(operation, ("VpxapiVpxaService", "vpxa"))
+    done = transaction(request, answer(operation), target="/vpxa")
+    assert vim25.claims(done)
+    assert vim25.transaction(done) == []
+
+
+def test_a_login_at_vpxa() -> None:
+    request = pyvmomi(
+        "Login",
+        ("VpxapiVpxaService", "vpxa"),
+        "<userName>vpxuser</userName><password>s3cret</password>",
+        cookie="",
+    )
+    login = only(vim25.transaction(transaction(request, answer("Login"), target="/vpxa")))
+    assert (login.user, login.api) == ("vpxuser", "vim25")
+    assert "s3cret" not in repr(login)
+
+
 def test_what_is_forwarded_and_who_the_client_says_it_is() -> None:
     head, body = pyvmomi("Logout", MANAGER)
     head += b"\r\nX-Forwarded-For: 10.9.9.9, 10.8.8.8"

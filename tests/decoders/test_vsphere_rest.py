@@ -228,3 +228,25 @@ def test_new_token_alone() -> None:
 )
 def test_claims(target: str, head: str, claimed: bool) -> None:
     assert decoder.claims(rest("POST", target, head=head)) is claimed
+
+
+def test_credentials_on_every_request() -> None:
+    assertion = b"<Assertion ID='_1'><Subject><NameID>bob@lab</NameID></Subject></Assertion>"
+    packed = base64.b64encode(gzip.compress(assertion)).decode()
+    for head in (BASIC, f'Authorization: SIGN token="{packed}"'):
+        call = only(_decode("DELETE", "/api/vcenter/vm/vm-1", None, None, head=head, status=204))
+        assert isinstance(call, Call)
+        assert call.user in ("bob@vsphere.local", "bob@lab")
+        assert (call.token, call.outcome) == ("", Outcome.SUCCESS)
+
+
+def test_the_activation_id_of_the_task_below() -> None:
+    head = f"{TOKEN}\r\nvapi-ctx-actid: act-9"
+    call = only(_decode("POST", "/api/vcenter/vm/vm-1?action=relocate", {}, None, head=head))
+    assert isinstance(call, Call)
+    assert (call.activation_id, call.operation_id) == ("act-9", "req-7")
+
+
+@pytest.mark.parametrize("action", ["hello", "check-permission", "list-members", "precheck"])
+def test_what_only_asks(action: str) -> None:
+    assert _decode("POST", f"/api/vcenter/system?action={action}", {}, None, head=TOKEN) == []

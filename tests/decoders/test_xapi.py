@@ -143,7 +143,7 @@ def test_an_asynchronous_call_makes_a_task(rpc: Any) -> None:
     assert (call.operation, call.task) == ("VM.clone", MADE)
     assert call.related == (Target("VM", name="web-2"),)
     call = only(decode(rpc("VM.clone", (SESSION, VM, "web-2"), done(MADE))))
-    assert (call.task, call.related[1]) == ("", Target("VM", MADE))
+    assert (call.task, call.related) == ("", (Target("VM", MADE, "web-2"),))
 
 
 @ENCODINGS

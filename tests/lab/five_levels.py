@@ -25,6 +25,7 @@ from tests.lab.levels import (
     at,
 )
 from tests.lab.namespaces import Namespace, wait_for
+from tests.lab.proxies import self_signed
 
 SWITCH = "switch0"
 WORK_TIMEOUT_S = 30
@@ -60,9 +61,14 @@ class Lab:
         self.switch.run("ip", "link", "set", SWITCH, "up")
         self._stack = stack
         self._plugged = 0
+        self._environment: tuple[str, ...] = ()
         self.people = self._plug(*(person.ip for person in PEOPLE))
 
-    def start(self, directory: Path, *, with_ids: bool) -> None:
+    def start(self, directory: Path, *, with_ids: bool, keys: Path | None = None) -> None:
+        """`keys`: the REST levels speak TLS, whose secrets go there."""
+        if keys is not None:
+            pem = f"LAB_TLS_PEM={self_signed(directory, 'lab.test')}"
+            self._environment = ("env", pem, f"LAB_TLS_KEYS={keys}")
         ids = ("--ids",) if with_ids else ()
         half = len(MACHINES) // 2
         for host, machines in zip(HOSTS, (MACHINES[:half], MACHINES[half:]), strict=True):
@@ -76,12 +82,13 @@ class Lab:
         self._serve(CLOUD, "cloud", *ids)
         self._serve(PORTAL, "portal", *ids)
 
-    def work(self, rounds: int) -> list[dict[str, Any]]:
-        """Everybody at once; what they did, by their own account."""
+    def work(self, *, calm: int, rounds: int) -> list[dict[str, Any]]:
+        """Rounds in which people take turns, then all at once; what they say that they did."""
         begin = f"{time.time() + LOGIN_S}"
         at_work = [
             self.people.start(
-                *_module("person", person.name, begin, str(rounds)), stdout=subprocess.PIPE
+                *self._module("person", person.name, begin, str(calm), str(rounds)),
+                stdout=subprocess.PIPE,
             )
             for person in PEOPLE
         ]
@@ -109,9 +116,13 @@ class Lab:
         return host
 
     def _serve(self, host: Host, module: str, *arguments: str) -> None:
-        process = self._plug(host.ip).start(*_module(module, *arguments), stdout=subprocess.PIPE)
+        command = self._module(module, *arguments)
+        process = self._plug(host.ip).start(*command, stdout=subprocess.PIPE)
         assert process.stdout is not None
         assert process.stdout.readline().startswith("http"), f"{module} did not start"
+
+    def _module(self, name: str, *arguments: str) -> tuple[str, ...]:
+        return (*self._environment, sys.executable, "-m", f"tests.lab.{name}", *arguments)
 
     def _simulate(self, host: Host, *options: str) -> None:
         simulator.start_with(self._plug(host.ip), at(host), *options)
@@ -129,19 +140,18 @@ class Lab:
         filled = SQUID.format(address=at(PROXY), helper=SQUID_HELPER, accounts=accounts)
         configuration.write_text(filled)
         host = self._plug(PROXY.ip)
-        command = ("unshare", "--pid", "--fork", "--kill-child", "squid", "-N", "-f")
+        # Who gives up rights is no longer killed with his parent; the first of a process namespace
+        # is, and takes the others along.
+        command = f"squid -N -f {configuration} & wait"
+        contained = ("unshare", "--pid", "--fork", "--kill-child", "sh", "-c", command)
         with (directory / "squid.out").open("w") as said:
-            process = host.start(*command, str(configuration), stdout=said, stderr=said)
+            process = host.start(*contained, stdout=said, stderr=said)
 
         def listens() -> bool:
             assert process.poll() is None, (directory / "squid.out").read_text()
             return at(PROXY) in host.run("ss", "-ltnH")
 
         wait_for(listens, "a listening proxy")
-
-
-def _module(name: str, *arguments: str) -> tuple[str, ...]:
-    return (sys.executable, "-m", f"tests.lab.{name}", *arguments)
 
 
 @contextmanager

@@ -1,6 +1,11 @@
 """The levels of the lab: where each answers, under which accounts it is asked, who asks."""
 
+import os
 from typing import Any, NamedTuple
+
+# Portal, Keystone and cloud speak TLS where these say with what, and where its secrets go.
+TLS_PEM = os.environ.get("LAB_TLS_PEM", "")
+TLS_KEYS = os.environ.get("LAB_TLS_KEYS", "")
 
 PASSWORD = "Copper-Lantern-Field-9"  # every account's, at every level
 GUEST_PASSWORD = "Willow-Anchor-Slate-2"
@@ -36,7 +41,9 @@ class Person(NamedTuple):
     @property
     def account(self) -> str:
         """As the level of his entry knows him."""
-        return {"KEY": f"{self.name}@Default", "VCD": f"{self.name}@acme"}.get(self.entry, self.name)
+        return {"KEY": f"{self.name}@Default", "VCD": f"{self.name}@acme"}.get(
+            self.entry, self.name
+        )
 
     @property
     def path(self) -> str:

@@ -1,14 +1,15 @@
-"""What one of several people does: python -m tests.lab.person NAME BEGIN ROUNDS.
+"""What one of several people does: python -m tests.lab.person NAME BEGIN CALM ROUNDS.
 
 A login at the level of his entry, and from BEGIN on (seconds since the epoch) a program in a guest
-each round, under an account of the guest that nobody else uses, so that it can be told which it
-was. Prints for each what he did, as JSON.
+each round: in CALM rounds one person after the other, then all at once. Each is under an account of
+the guest that nobody else uses, so that it can be told which it was. Prints what he did, as JSON.
 """
 
 import json
 import random
 import sys
 import time
+import uuid
 from collections.abc import Callable
 
 from tests.lab.levels import (
@@ -29,6 +30,7 @@ from tests.lab.levels import (
 )
 from tests.lab.rest_client import ProxyAccount, Reply, RestClient, basic
 
+CALM_S = 1.3  # from one person to the next: more than a cause is looked for after its answer
 ROUND_S = 0.2
 JITTER_S = 0.15  # so that who is first changes, and some begin in the round before
 POLL_S = 0.02
@@ -78,7 +80,15 @@ def run_at_vcenter(person: Person) -> Run:
     from tests.lab.vsphere_guest import GuestClient
 
     connect_from(person.ip)
-    return GuestClient(VCENTER, person.account, PASSWORD).run
+    vcenter = GuestClient(VCENTER, person.account, PASSWORD)
+    # the vSphere Client names its calls in this way
+    return lambda machine, program: vcenter.run(machine, program, f"{uuid.uuid4()}-auto-h5")
+
+
+def _due_s(turn: int, calm: int, number: int, choice: random.Random) -> float:
+    if turn < calm:
+        return (turn * len(PEOPLE) + number) * CALM_S
+    return calm * len(PEOPLE) * CALM_S + (turn - calm) * ROUND_S + choice.random() * JITTER_S
 
 
 def succeeded(reply: Reply) -> Reply:
@@ -90,13 +100,12 @@ ENTRIES = {"KEY": run_at_portal, "VCD": run_at_cloud, "VC": run_at_vcenter}
 
 
 def main() -> int:
-    name, begin, rounds = sys.argv[1:]
+    name, begin, calm, rounds = sys.argv[1:]
     [(number, person)] = [each for each in enumerate(PEOPLE) if each[1].name == name]
     choice = random.Random(name)
     run = ENTRIES[person.entry](person)
-    for turn in range(int(rounds)):
-        due = float(begin) + turn * ROUND_S + choice.random() * JITTER_S
-        time.sleep(max(0.0, due - time.time()))
+    for turn in range(int(calm) + int(rounds)):
+        time.sleep(max(0.0, float(begin) + _due_s(turn, int(calm), number, choice) - time.time()))
         machine = choice.choice(MACHINES)
         account = f"operator{turn * len(PEOPLE) + number:03}"
         program = {

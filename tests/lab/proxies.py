@@ -109,18 +109,18 @@ def _readme(pattern: str) -> str:
 def _filled(text: str, directory: Path, **more: str) -> str:
     return text.format(
         directory=directory,
-        pem=_certificate(directory),
+        pem=self_signed(directory, "proxy.test"),
         SERVER_ADDRESS=SERVER_ADDRESS,
         server=SERVER,
         **more,
     )
 
 
-def _certificate(directory: Path) -> Path:
+def self_signed(directory: Path, name: str) -> Path:
     """Private key and certificate in one file, as HAProxy wants them."""
     pem = directory / "site.pem"
     done = subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=proxy.test",
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", f"/CN={name}",
          "-keyout", "/dev/stdout"],
         check=True, capture_output=True, timeout=TIMEOUT_S,
     )  # fmt: skip

@@ -34,6 +34,11 @@ class Recorder:
         self.wire.server.start(*command, stderr=(self.directory / "server.log").open("w"))
         wait_for(lambda: self._listens(port), f"port {port}", START_TIMEOUT_S)
 
+    def imitate(self, name: str, port: int, *arguments: str) -> None:
+        """Serves the imitation that a recording's `answer` is."""
+        module = ("-m", "tests.lab.recordings.imitation", name, str(port), *arguments)
+        self.serve(self.python, *module, port=port)
+
     def _listens(self, port: int) -> bool:
         return bool(self.wire.server.run("ss", "-Hltn", f"sport = :{port}").strip())
 
@@ -48,7 +53,17 @@ def record(module: ModuleType, python: str, target: Path) -> None:
         recorder = Recorder(wire, Path(directory), python)
         module.serve(recorder)
         packets = Path(directory) / "capture.pcap"
-        arguments = ("-i", SERVER_INTERFACE, "-U", "-s", "0", "-w", str(packets), "tcp")
+        arguments = (
+            "-i",
+            SERVER_INTERFACE,
+            "--immediate-mode",
+            "-U",
+            "-s",
+            "0",
+            "-w",
+            str(packets),
+            "tcp",
+        )
         tcpdump = wire.server.start("tcpdump", *arguments, stderr=subprocess.DEVNULL)
         wait_for(lambda: wire.server.packet_sockets() > 0, "tcpdump")
         module.ask(recorder)

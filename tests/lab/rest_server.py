@@ -1,9 +1,12 @@
 """A small HTTP/1.1 server of JSON, for the services of the lab that no package serves."""
 
 import json
+import ssl
 from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple
+
+from tests.lab.levels import TLS_PEM
 
 
 class Asked(NamedTuple):
@@ -60,5 +63,9 @@ def serve(address: str, port: int, answer: Callable[[Asked], Answer]) -> None:
         do_GET = do_POST = do_DELETE = _serve
 
     server = ThreadingHTTPServer((address, port), Handler)
+    if TLS_PEM:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(TLS_PEM)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
     print(f"http://{address}:{port}", flush=True)
     server.serve_forever()

@@ -245,6 +245,17 @@ def test_a_proxy_that_names_its_client_needs_no_amendment_when_both_legs_are_see
     assert talk.amendments() == []
 
 
+def test_a_proxy_that_names_only_itself_does_not_stand_for_its_client() -> None:
+    """Via says that there is a proxy: who asked is seen on the leg before it."""
+    talk = Talk()
+    for _ in range(2):  # the second time its other leg is waited for
+        message = replace(_login_of(talk, "bob"), via="1.1 edge")
+        talk.say(PROXY, VC, _within(message), 1)
+        talk.say(BOB, PROXY, replace(message, via=""), 2)
+    assert [each.source.ip for each in talk.records if each.kind == "login"][-1] == BOB
+    assert len(talk.amendments()) == 1
+
+
 def test_a_message_of_a_kind_not_known_is_passed_over() -> None:
     assert Analysis().message(flow_of(BOB, VC), Message(time_ns=1, end_ns=2)) == []
 

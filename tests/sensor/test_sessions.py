@@ -328,3 +328,15 @@ def test_everything_can_be_stored_as_json_and_taken_up_again(talk: Talk) -> None
     known = loaded.of_token("t-2", 5)
     assert known is not None and known.user == "bob" and known.actors[0][0] == "admin"
     assert loaded.redeemed("x") == 0
+
+
+def test_an_api_token_buys_a_session_of_its_account(talk: Talk) -> None:
+    """Made in bob's session; what it buys later may name nobody."""
+    talk.login(BOB, VC, "bob", "access")
+    method = LoginMethod.TOKEN
+    talk.login(BOB, VC, "bob", "api-token", token="access", method=method)
+    talk.login(ADMIN, VC, "", "bought", token="api-token", method=method, claimed="")
+    act(talk, ADMIN, "bought", 1)
+    talk.finish()
+    assert who(talk, 1) == "bob"
+    assert talk.alerts() == []

@@ -50,6 +50,9 @@ class Kinds:
         kinds = Counter(kind_of(span) for span in children)
         return cls(_most(rows, ROWS_MAX), _most(kinds, KINDS_MAX))
 
+    def names(self) -> tuple[frozenset[Row], frozenset[Kind]]:
+        return frozenset(self.rows), frozenset(self.kinds)
+
     @property
     def row_count(self) -> int:
         return len(self.rows) + 1

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from sensor import _core
 from sensor.correlate.soft.kinds import service_class
-from sensor.correlate.soft.manners import order_bonus
 from sensor.correlate.soft.model import Model, Tally, span_ns
 from sensor.correlate.soft.targets import Targets
 from sensor.correlate.soft.window import NOBODY, Window
@@ -37,23 +36,36 @@ class Effort:
 class Sampler:
     """A window under a model: probabilities of all options, and the most probable assignment."""
 
-    def __init__(self, window: Window, targets: Targets) -> None:
-        self.window, self._targets = window, targets
+    def __init__(
+        self,
+        window: Window,
+        targets: Targets,
+        among: dict[str, float],
+        bonus: dict[tuple[int, int], float],
+    ) -> None:
+        """`among`: targets at each class of services; `bonus`: log-odds of (child, parent)."""
+        self.window, self._targets, self._among = window, targets, among
         size = len(window.options.parent)
         self.seen = array("d", bytes(8 * size))  # shares of the last sample
         self._share = array("d", bytes(8 * size))
         self._log = array("d", bytes(8 * size))
-        self._base = _base_log(window)
+        self._base = _base_log(window, bonus)
 
-    def weigh(self, model: Model, *, own_votes: bool) -> None:
-        """What the options are worth before any sibling is looked at, and how often to try each."""
+    def weigh(self, model: Model, *, own_votes: bool, lost: float = 0.0) -> None:
+        """What the options are worth before any sibling is looked at, and how often to try each.
+
+        `lost` is the share of parents that are known to have been lost.
+        """
         window = self.window
         for child in range(len(window.children)):
             kind = window.child_kind[child]
             total = self._own_votes(child) if own_votes else {}
-            for option in window.span_of(child):
+            options = window.span_of(child)
+            if len(options) == 1:
+                continue
+            for option in options:
                 if window.options.parent[option] == NOBODY:
-                    self._log[option] = self._base[option] + model.rate_log(kind)
+                    self._log[option] = self._base[option] + model.rate_log(kind, lost)
                 else:
                     self._log[option] = self._base[option] + self._odds(child, option, total)
         seen = self.seen if own_votes else None
@@ -69,7 +81,7 @@ class Sampler:
             target,
             parent.target,
             window.options.relation[option],
-            window.among[service_class(parent.callee)],
+            self._among.get(service_class(parent.callee), 1.0),
             (own.get(parent.target, 0.0), sum(own.values())),
         )
 
@@ -128,24 +140,25 @@ class Sampler:
         return self.window.arrays(self._log, self._share)
 
 
-def learn(sampler: Sampler, model: Model, targets: Targets, effort: Effort, seed: int = 1) -> None:
+def learn(
+    sampler: Sampler, model: Model, targets: Targets, effort: Effort, *, afresh: bool = True
+) -> None:
     """`model` and the votes of `targets` are those of the window afterwards."""
     for number in range(effort.rounds):
         sampler.weigh(model, own_votes=number > 0)
-        if number < 2:
+        if number < (2 if afresh else 1):
             sampler.begin(model)
         tally = model.tally()
-        sampler.sample(model, effort.sweeps, seed * 1000 + number, tally)
+        sampler.sample(model, effort.sweeps, number, tally)
         samples = effort.sweeps // _TALLY_EVERY
         model.learn(tally, samples, sampler.orphans(), span_ns(sampler.window))
         targets.forget()
         sampler.vote()
 
 
-def _base_log(window: Window) -> "array[float]":
+def _base_log(window: Window, bonus: dict[tuple[int, int], float]) -> "array[float]":
     base = array("d", window.options.log)
-    bonus = order_bonus(window.parents, window.children)
-    for child in range(len(window.children)):
+    for child in range(len(window.children)) if bonus else ():
         for option in window.span_of(child):
             base[option] += bonus.get((child, window.options.parent[option]), 0.0)
     return base

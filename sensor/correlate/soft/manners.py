@@ -64,37 +64,59 @@ def _manner(needed: list[float]) -> Manner:
     return _LOOSE
 
 
-def order_bonus(parents: Sequence[Span], children: Sequence[Span]) -> dict[tuple[int, int], float]:
-    """(child, parent) -> log-odds that they belong together, at services that keep the order."""
-    at_service: dict[str, list[int]] = defaultdict(list)
-    for i, span in enumerate(parents):
-        at_service[span.callee].append(i)
-    calls: dict[tuple[str, tuple[str, str, str]], list[int]] = defaultdict(list)
-    for i, span in enumerate(children):
-        if span.caller in at_service:
-            calls[span.caller, kind_of(span)].append(i)
-    paired: dict[str, list[tuple[int, int]]] = defaultdict(list)
-    tested: dict[str, list[bool]] = defaultdict(list)  # broken?
-    periods = {
-        service: list(_busy(sorted(each, key=lambda i: _in_order(parents[i])), parents))
-        for service, each in at_service.items()
-    }
-    for (service, _), numbers in calls.items():
-        numbers.sort(key=lambda i: (children[i].start_ns, children[i].end_ns, i))
-        of = service_class(service)
-        for parent, child, crowded in _pairs(periods[service], numbers, parents, children):
+class Order:
+    """Requests and calls of the same number at each service, as if it went on in order."""
+
+    def __init__(self, parents: Sequence[Span], children: Sequence[Span]) -> None:
+        at_service: dict[str, list[int]] = defaultdict(list)
+        for i, span in enumerate(parents):
+            at_service[span.callee].append(i)
+        calls: dict[tuple[str, tuple[str, str, str]], list[int]] = defaultdict(list)
+        for i, span in enumerate(children):
+            if span.caller in at_service:
+                calls[span.caller, kind_of(span)].append(i)
+        self._paired: dict[str, list[tuple[int, int]]] = defaultdict(list)
+        self._tested: dict[str, list[bool]] = defaultdict(list)  # broken?
+        for service, numbers in at_service.items():
+            periods = list(_busy(sorted(numbers, key=lambda i: _in_order(parents[i])), parents))
+            for (caller, _), found in calls.items():
+                if caller == service:
+                    found.sort(key=lambda i: (children[i].start_ns, children[i].end_ns, i))
+                    self._pair(service_class(service), periods, found, parents, children)
+
+    def _pair(
+        self,
+        service: str,
+        periods: list[list[int]],
+        numbers: list[int],
+        parents: Sequence[Span],
+        children: Sequence[Span],
+    ) -> None:
+        for parent, child, crowded in _pairs(periods, numbers, parents, children):
             nested = _nested(parents[parent], children[child])
             if crowded:
-                tested[of].append(not nested)
+                self._tested[service].append(not nested)
             if nested:
-                paired[of].append((child, parent))
-    bonus = {}
-    for of, pairs in paired.items():
-        broken, count = sum(tested[of]), len(tested[of])
-        if count >= _PAIRS_LEAST and broken < _BROKEN_MOST * count:
-            worth = min(_ORDER_LOG_MOST, 1 + math.log(count / (1 + 10 * broken)))
-            bonus.update(dict.fromkeys(pairs, worth))
-    return bonus
+                self._paired[service].append((child, parent))
+
+    def keepers(self) -> dict[str, float]:
+        """Classes of services that keep the order -> log-odds that a pair belongs together."""
+        found = {}
+        for service, tested in self._tested.items():
+            count, broken = len(tested), sum(tested)
+            if count >= _PAIRS_LEAST and broken < _BROKEN_MOST * count:
+                worth = 1 + math.log(count / (1 + 10 * broken))
+                found[service] = min(_ORDER_LOG_MOST, worth)
+        return found
+
+    def bonus(self, keepers: dict[str, float]) -> dict[tuple[int, int], float]:
+        """(child, parent) -> log-odds."""
+        return {
+            pair: keepers[service]
+            for service, pairs in self._paired.items()
+            if service in keepers
+            for pair in pairs
+        }
 
 
 def _in_order(span: Span) -> tuple[int, int]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sensor import _core
-from sensor.correlate.soft.kinds import Kinds, service_class
+from sensor.correlate.soft.kinds import Kind, Kinds, Row, service_class
 from sensor.correlate.soft.window import NOBODY, Manner, Window
 
 if TYPE_CHECKING:
@@ -57,15 +57,29 @@ class Model:
         children = [0.0] * count
         for kind in window.child_kind:
             children[kind] += 1
-        self.rate = [max(each, 1.0) * _FIRST_ORPHANS / span_ns(window) for each in children]
+        self.pace = [max(each, 1.0) / span_ns(window) for each in children]  # per ns
+        self.rate = [each * _FIRST_ORPHANS for each in self.pace]  # of those without a cause
         assert len(self.count_log) == rows * count * COUNTS
 
     def tables(self) -> "CausesModel":
         arrays = self.group, self.density, self.count_log, self.repeat_log, self.slack
         return self.kinds.kind_count, self.kinds.row_count, FLOOR, arrays
 
-    def rate_log(self, kind: int) -> float:
-        return math.log(self.rate[kind])
+    def never(self) -> dict[Kind, frozenset[Row]]:
+        """Kinds of parents that are known well, and not to make calls of a kind."""
+        kinds = self.kinds.kind_count
+        found: dict[Kind, frozenset[Row]] = {}
+        for kind, number in self.kinds.kinds.items():
+            found[kind] = frozenset(
+                row
+                for row, at in self.kinds.rows.items()
+                if self.count_log[(at * kinds + number) * COUNTS] > _NEVER_LOG
+            )
+        return found
+
+    def rate_log(self, kind: int, lost: float) -> float:
+        """Of calls without a cause, per ns, if this share of the causes was lost besides."""
+        return math.log(self.rate[kind] + lost * self.pace[kind])
 
     def tally(self) -> Tally:
         rows, kinds = self.kinds.row_count, self.kinds.kind_count
@@ -157,6 +171,8 @@ class Model:
 # Means at which a request seems to make one call of a kind, and what is made of them first.
 _ONE_MEAN = 0.75, 1.25
 _ONE_LOG = [math.log(each) for each in (0.05, 0.95, *[1e-5] * (COUNTS - 2))]
+# A parent that makes no such call with this log-probability is not looked at.
+_NEVER_LOG = math.log(1 - 5e-3)
 _WIDTHS = [_core.causes_bin_width(bin) for bin in range(BINS)]
 _NO_DENSITY = array("f", bytes(4 * BINS))
 _SHAPE = [math.exp(-1.5 * i) for i in range(COUNTS)]

@@ -16,6 +16,7 @@ from functools import lru_cache
 KNOWN_WORTH, NOVELTY = 100.0, 0.3
 # The child is unknown, but what the parent's target has is: e^-1.5 that the list is out of date.
 PARENT_KNOWN_LOG = -1.5
+_NOTHING: frozenset[str] = frozenset()
 _DIGITS = re.compile(r"\d+")
 
 
@@ -46,6 +47,9 @@ class Targets:
             float
         )  # of child's target, parent's target
         self._votes_of_shape: defaultdict[tuple[str, str], float] = defaultdict(float)  # its shape
+
+    def linked(self, target: str) -> frozenset[str] | set[str]:
+        return self._links.get(target, _NOTHING)
 
     def relation(self, child: str, parent: str) -> Relation:
         if child == parent:

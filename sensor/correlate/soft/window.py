@@ -9,7 +9,7 @@ import math
 from array import array
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from sensor.correlate.soft.kinds import Kinds, service_class
@@ -43,26 +43,34 @@ class Manner:
 
 @dataclass(slots=True)
 class Options:
-    """What a child may have, column by column; the last of each child is nobody."""
+    """What each child may have, column by column; the last of each child is nobody."""
 
-    start: "array[int]"
-    parent: "array[int]"
-    log: "array[float]"  # of ids
-    relation: list[Relation]
+    start: "array[int]" = field(default_factory=lambda: array("i", [0]))
+    parent: "array[int]" = field(default_factory=lambda: array("i"))
+    log: "array[float]" = field(default_factory=lambda: array("d"))  # of ids
+    relation: list[Relation] = field(default_factory=list)
+
+    def add(self, parent: int, log: float, relation: Relation) -> None:
+        self.parent.append(parent)
+        self.log.append(log)
+        self.relation.append(relation)
+
+    def fix(self, parent: int) -> None:
+        """A child that has its parent."""
+        self.add(parent, 0.0, Relation.UNKNOWN)
+        self.start.append(len(self.parent))
+
+    def end_child(self) -> None:
+        self.add(NOBODY, _NOBODY_ID_LOG, Relation.UNKNOWN)
+        self.start.append(len(self.parent))
 
 
 class Window:
     def __init__(
-        self,
-        parents: Sequence[Span],
-        children: Sequence[Span],
-        kinds: Kinds,
-        targets: Targets,
-        manners: dict[str, Manner],
-        horizon_ns: int,
+        self, parents: Sequence[Span], children: Sequence[Span], kinds: Kinds, options: Options
     ) -> None:
-        """Children in the order of their start."""
-        self.parents, self.children, self.kinds = parents, children, kinds
+        """Children in the order of their start, options as numbers of parents."""
+        self.parents, self.children, self.kinds, self.options = parents, children, kinds, options
         self.parent_row = array("i", [kinds.row(span) for span in parents])
         self.child_kind = array("i", [kinds.kind(span) for span in children])
         numbers: dict[str, int] = {}
@@ -84,8 +92,6 @@ class Window:
             ),
             array("B", [span.failed for span in children]),
         )
-        self.options = _options(parents, children, targets, manners, horizon_ns)
-        self.among = targets_at(parents)
         self.held = array("i", bytes(4 * len(children)))
 
     def arrays(self, log: "array[float]", share: "array[float]") -> "CausesWindow":
@@ -107,6 +113,13 @@ def targets_at(parents: Iterable[Span]) -> dict[str, float]:
     return {service: float(len(targets)) for service, targets in found.items()}
 
 
+def last_ns(parent: Span, horizon_ns: int) -> int:
+    """After this it has no further children, if they may outlast it."""
+    if parent.done_ns == NOT_SEEN:
+        return parent.served_ns + horizon_ns
+    return max(parent.done_ns, parent.replied_ns)
+
+
 class _Open:
     """Parents at one service that may still have children, as time goes on."""
 
@@ -124,17 +137,58 @@ class _Open:
             self._open = [i for i in self._open if parents[i].replied_ns >= earliest]
             end = child.end_ns - slack
             return [i for i in self._open if parents[i].replied_ns >= end]
-        self._open = [i for i in self._open if self._last_ns(parents[i]) >= earliest]
+        self._open = [i for i in self._open if last_ns(parents[i], self._horizon_ns) >= earliest]
         return self._open
 
-    def _last_ns(self, parent: Span) -> int:
-        """After this it has no further children."""
-        if parent.done_ns == NOT_SEEN:
-            return parent.served_ns + self._horizon_ns
-        return max(parent.done_ns, parent.replied_ns)
+
+def options_of(
+    parents: Sequence[Span],
+    children: Sequence[Span],
+    targets: Targets,
+    manners: dict[str, Manner],
+    horizon_ns: int,
+) -> Options:
+    """All that is possible, for children in the order of their start."""
+    at_service: dict[str, list[int]] = defaultdict(list)
+    for i, span in enumerate(parents):
+        at_service[span.callee].append(i)
+    opens = {service: _Open(each, parents, horizon_ns) for service, each in at_service.items()}
+    options = Options()
+    for child in children:
+        manner = manners.get(service_class(child.caller), Manner(False, 0))
+        near = opens[child.caller].at(child, manner) if child.caller in opens else []
+        for choice in choices_of(child, [parents[i] for i in near], targets, OPTIONS_MAX):
+            options.add(near[choice.parent], choice.log, choice.relation)
+        options.end_child()
+    return options
 
 
-class _Choice(NamedTuple):
+def narrowed(child: Span, parents: Sequence[Span], targets: Targets) -> Sequence[int]:
+    """Numbers of those that no other one's id or known target rules out."""
+    linked = targets.linked(child.target) if child.target else ()
+    identity = child.operation_id
+    if identity:
+        same = [
+            i
+            for i, parent in enumerate(parents)
+            if parent.operation_id and identity.startswith(parent.operation_id)
+        ]
+        if len(same) > 1 and linked:
+            return [i for i in same if parents[i].target in linked] or same
+        if same:
+            return same
+    if linked:
+        named = [
+            i
+            for i, parent in enumerate(parents)
+            if parent.target in linked or parent.target == child.target or not parent.target
+        ]
+        if any(parents[i].target for i in named):
+            return named
+    return range(len(parents))
+
+
+class Choice(NamedTuple):
     rank: float
     parent: int
     log: float
@@ -142,33 +196,24 @@ class _Choice(NamedTuple):
     decides: bool
 
 
-def _options(
-    parents: Sequence[Span],
-    children: Sequence[Span],
-    targets: Targets,
-    manners: dict[str, Manner],
-    horizon_ns: int,
-) -> Options:
-    at_service: dict[str, list[int]] = defaultdict(list)
-    for i, span in enumerate(parents):
-        at_service[span.callee].append(i)
-    opens = {service: _Open(each, parents, horizon_ns) for service, each in at_service.items()}
-    options = Options(array("i", [0]), array("i"), array("d"), [])
-    for child in children:
-        manner = manners.get(service_class(child.caller), Manner(False, 0))
-        near = opens[child.caller].at(child, manner) if child.caller in opens else []
-        for choice in _chosen(child, [_choice(child, i, parents[i], targets) for i in near]):
-            options.parent.append(choice.parent)
-            options.log.append(choice.log)
-            options.relation.append(choice.relation)
-        options.parent.append(NOBODY)
-        options.log.append(_NOBODY_ID_LOG)
-        options.relation.append(Relation.UNKNOWN)
-        options.start.append(len(options.parent))
-    return options
+def choices_of(
+    child: Span, parents: Sequence[Span], targets: Targets, most: int
+) -> Sequence[Choice]:
+    """The best of those that may be its parent, by their numbers here, which are in time."""
+    if not child.target and not child.operation_id:
+        first = max(0, len(parents) - most)
+        return [
+            Choice(0.0, i, _LOST_ID_LOG if parents[i].operation_id else _NO_ID_LOG, _UNTOLD, False)
+            for i in range(first, len(parents))
+        ]
+    possible = narrowed(child, parents, targets)
+    return chosen([choice_of(child, i, parents[i], targets) for i in possible], most)
 
 
-def _choice(child: Span, number: int, parent: Span, targets: Targets) -> _Choice:
+_UNTOLD = Relation.UNKNOWN
+
+
+def choice_of(child: Span, number: int, parent: Span, targets: Targets) -> Choice:
     log, same_id = _id_log(child.operation_id, parent.operation_id)
     relation = Relation.UNKNOWN
     if child.target and parent.target:
@@ -180,7 +225,7 @@ def _choice(child: Span, number: int, parent: Span, targets: Targets) -> _Choice
         rank += _APART_RANK
     if parent.failed:
         rank += _FAILED_RANK
-    return _Choice(rank, number, log, relation, same_id and relation is not Relation.APART)
+    return Choice(rank, number, log, relation, same_id and relation is not Relation.APART)
 
 
 def _id_log(child: str, parent: str) -> tuple[float, bool]:
@@ -194,12 +239,12 @@ def _id_log(child: str, parent: str) -> tuple[float, bool]:
     return (_OTHER_ID_LOG if child else _NO_ID_LOG), False
 
 
-def _chosen(child: Span, choices: list[_Choice]) -> list[_Choice]:
+def chosen(choices: list[Choice], most: int) -> list[Choice]:
     """Those whose id is the child's, if there are any that nothing contradicts; else the best."""
     deciding = [choice for choice in choices if choice.decides]
     if deciding:
         choices = deciding
-    if len(choices) <= OPTIONS_MAX:
+    if len(choices) <= most:
         return choices
-    best = heapq.nlargest(OPTIONS_MAX, choices, key=lambda choice: choice.rank)
+    best = heapq.nlargest(most, choices, key=lambda choice: choice.rank)
     return sorted(best, key=lambda choice: choice.parent)

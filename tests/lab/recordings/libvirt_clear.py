@@ -24,7 +24,7 @@ def ask(recorder: Recorder) -> None:
         "resume web; reboot web; setmem web 131072; snapshot-delete web before; destroy web;"
         "undefine web; domstate test; shutdown test; net-destroy default; pool-list --all",
     )
-    virsh(recorder, uri, "start nothing; undefine test", fails=True)
+    virsh(recorder, uri, "destroy test; destroy test", fails=True)
     sealed = f"test+tcp://{SERVER_ADDRESS}:{SASL_PORT}/default"
     virsh(recorder, sealed, "destroy test", user="bob", password="B0b!libvirt")
     virsh(recorder, sealed, "destroy test", user="eve", password="wrong", fails=True)

@@ -1,0 +1,109 @@
+"""What is learned of a site from its calls, all of it at once."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sensor.correlate.soft.kinds import Kind, Kinds, Row, service_class
+from sensor.correlate.soft.learning import Effort, Sampler, learn
+from sensor.correlate.soft.manners import Order, manners
+from sensor.correlate.soft.model import Model
+from sensor.correlate.soft.targets import Targets
+from sensor.correlate.soft.window import Manner, Window, options_of, targets_at
+from sensor.correlate.spans import Span
+
+HORIZON_NS = 60_000_000_000
+# Nearly every nested request is answered within this share's time.
+# What is left open where a cause was surely lost: that there was none is not stated then.
+_UNSURE = 0.06
+# Calls of a kind from which a share is learned.
+_CALLS_LEAST = 50
+_LIFE_SHARE, _LIFE_LEAST_NS = 0.99, 10_000_000
+
+
+@dataclass(slots=True)
+class Site:
+    model: Model
+    manners: dict[str, Manner]
+    keepers: dict[str, float]  # classes of services that go on in order
+    among: dict[str, float]  # targets at each class of services
+    life_ns: int
+    never: dict[Kind, frozenset[Row]]  # parents that a kind of call never has
+    open_share: list[float]  # by kind: what is left open where nobody seen was the cause
+
+
+@dataclass(slots=True)
+class Fit:
+    site: Site
+    sampler: Sampler
+
+
+def roles(spans: Sequence[Span]) -> tuple[list[Span], list[Span]]:
+    """Calls that services got which also call, and the calls of services that are called."""
+    called, calling = {span.callee for span in spans}, {span.caller for span in spans}
+    in_time = sorted(spans, key=in_time_order)
+    return (
+        [span for span in in_time if span.callee in calling],
+        [span for span in in_time if span.caller in called],
+    )
+
+
+def in_time_order(span: Span) -> tuple[int, int, str]:
+    return span.start_ns, span.end_ns, str(span.id)
+
+
+def fit(
+    parents: Sequence[Span],
+    children: Sequence[Span],
+    targets: Targets,
+    effort: Effort,
+    known: Model | None = None,
+) -> Fit:
+    """`targets` has the votes of these calls afterwards; `known` is improved if its kinds fit."""
+    found = manners(parents, children)
+    kinds = Kinds.of(parents, children)
+    if known is not None and kinds.names() == known.kinds.names():
+        kinds = known.kinds
+    window = Window(
+        parents, children, kinds, options_of(parents, children, targets, found, HORIZON_NS)
+    )
+    model = known if known is not None and kinds is known.kinds else Model(window, found)
+    order = Order(parents, children)
+    keepers = order.keepers()
+    among = targets_at(parents)
+    sampler = Sampler(window, targets, among, order.bonus(keepers))
+    learn(sampler, model, targets, effort, afresh=model is not known)
+    site = Site(
+        model=model,
+        manners=found,
+        keepers=keepers,
+        among=among,
+        life_ns=_life_ns(parents, found),
+        never=model.never(),
+        open_share=unseen_shares(sampler),
+    )
+    return Fit(site, sampler)
+
+
+def _life_ns(parents: Sequence[Span], found: dict[str, Manner]) -> int:
+    lives = sorted(
+        span.replied_ns - span.served_ns
+        for span in parents
+        if (manner := found.get(service_class(span.callee))) and manner.nested
+    )
+    return max(_LIFE_LEAST_NS, lives[int(len(lives) * _LIFE_SHARE)] if lives else 0)
+
+
+def unseen_shares(sampler: Sampler) -> list[float]:
+    """How much of 'nobody seen' is left open for each kind of call: its cause may be lost.
+
+    Packets are lost alike from all kinds, so the kind that misses a cause least often tells how
+    often; what other kinds miss beyond that, they do by themselves.
+    """
+    orphans = sampler.orphans()
+    calls = [0] * len(orphans)
+    for kind in sampler.window.child_kind:
+        calls[kind] += 1
+    shares = [(orphan + 0.5) / (count + 1) for orphan, count in zip(orphans, calls, strict=True)]
+    usual = [share for share, count in zip(shares, calls, strict=True) if count >= _CALLS_LEAST]
+    least = min(usual, default=1.0)
+    return [_UNSURE * min(1.0, least / share) for share in shares]

@@ -1,0 +1,134 @@
+"""The engine: blind to the order of arrival, whole after a restart, bounded, mostly right."""
+
+import pickle
+import tracemalloc
+from dataclasses import replace
+from random import Random
+
+import pytest
+
+from sensor.correlate.soft.engine import Bounds, Engine
+from sensor.correlate.soft.learning import Effort
+from sensor.correlate.spans import NOT_SEEN, Assignment, Identity, Span
+from tests.accuracy.traffic import MS, S, Traffic, keyed, requests
+
+QUICK = Bounds(effort=Effort(4, 24, 24))
+
+
+def arrivals(spans: list[Span]) -> list[Span]:
+    return sorted(spans, key=lambda span: span.end_ns)
+
+
+def feed(engine: Engine, spans: list[Span], late_ns: int = 0) -> list[Assignment]:
+    found: list[Assignment] = []
+    for span in spans:
+        found += engine.add(span)
+        found += engine.advance(span.end_ns - late_ns)
+    return found
+
+
+def parents_of(found: list[Assignment]) -> dict[Identity, Identity | None]:
+    assert len({each.span for each in found}) == len(found)
+    return {each.span: each.parent for each in found}
+
+
+@pytest.fixture(scope="module")
+def traffic() -> Traffic:
+    return requests(400, 150)
+
+
+def test_it_is_right_where_the_latest_request_is_not(traffic: Traffic) -> None:
+    engine = Engine(bounds=QUICK)
+    found = feed(engine, arrivals(traffic.spans)) + engine.finish()
+    assert traffic.share_right(parents_of(found)) > 0.97
+    for each in found:
+        assert sum(one.probability for one in each.candidates) < 1.0001
+        assert not each.candidates or each.candidates[0].parent == each.parent
+
+
+def test_the_order_of_arrival_does_not_show(traffic: Traffic) -> None:
+    late_ns = 500 * MS
+    random = Random(3)
+    shuffled = sorted(traffic.spans, key=lambda span: span.end_ns + random.randrange(late_ns))
+    straight, other = Engine(bounds=QUICK), Engine(bounds=QUICK)
+    first = feed(straight, arrivals(traffic.spans), late_ns) + straight.finish()
+    second = feed(other, shuffled, late_ns) + other.finish()
+    assert other.late == 0
+    # What was learned may have been learned from a few calls more or less.
+    right = traffic.share_right(parents_of(first))
+    assert abs(traffic.share_right(parents_of(second)) - right) < 0.01
+    again = Engine(bounds=QUICK)
+    assert feed(again, shuffled, late_ns) + again.finish() == second
+
+
+def test_a_restart_in_the_middle_changes_nothing(traffic: Traffic) -> None:
+    spans = arrivals(traffic.spans)
+    whole, engine = Engine(bounds=QUICK), Engine(bounds=QUICK)
+    wanted = feed(whole, spans) + whole.finish()
+    found = feed(engine, spans[:900])
+    restarted: Engine = pickle.loads(pickle.dumps(engine))
+    assert found + feed(restarted, spans[900:]) + restarted.finish() == wanted
+
+
+def test_ids_decide_at_once() -> None:
+    traffic = keyed(300, 20)
+    engine = Engine(bounds=QUICK)
+    found = feed(engine, arrivals(traffic.spans)) + engine.finish()
+    assert traffic.share_right(parents_of(found)) > 0.995
+
+
+def test_a_call_of_nobody_seen_is_nobodys(traffic: Traffic) -> None:
+    engine = Engine(bounds=QUICK)
+    last = max(span.end_ns for span in traffic.spans)
+    lone = Span("lone", "front", "profile", "/profile", last + S, last + S + MS, last + S, last + S)
+    found = feed(engine, [*arrivals(traffic.spans), lone]) + engine.finish()
+    [verdict] = [each for each in found if each.span == "lone"]
+    assert verdict.parent is None
+    assert verdict.probability > 0.9
+
+
+def test_memory_is_bounded_and_what_is_lost_is_counted(traffic: Traffic) -> None:
+    spans = arrivals(traffic.spans)
+    engine = Engine(bounds=replace(QUICK, calls_max=1000))
+    found = feed(engine, spans)
+    assert len(engine) <= 1000
+    assert engine.evicted > 0
+    found += engine.finish()
+    sure = sum(each.probability for each in found) / len(found)
+    whole = Engine(bounds=QUICK)
+    all_found = feed(whole, spans) + whole.finish()
+    assert sure < sum(each.probability for each in all_found) / len(all_found)
+
+
+def test_too_many_undecided_calls_are_decided_early(traffic: Traffic) -> None:
+    engine = Engine(bounds=replace(QUICK, undecided_max=200))
+    found: list[Assignment] = []
+    for span in arrivals(traffic.spans)[:600]:
+        found += engine.add(span)
+    assert engine.hurried > 0
+    assert len(found) >= 400
+
+
+def test_a_task_that_ends_later_is_amended() -> None:
+    engine = Engine(bounds=QUICK)
+    span = keyed(1, 1).spans[0]
+    engine.add(replace(span, done_ns=NOT_SEEN))
+    engine.end_task(span.id, span.done_ns)
+    engine.end_task("unknown", span.done_ns)
+    assert [each.span for each in engine.finish()] == [span.id]
+
+
+def test_a_call_in_flight_is_small() -> None:
+    spans = keyed(4000, 2000).spans
+    bounds = replace(QUICK, first_learned_at=10**9, learned_from=1)
+    tracemalloc.start()
+    try:
+        engine = Engine(bounds=bounds)
+        before = tracemalloc.get_traced_memory()[0]
+        for span in spans:
+            engine.add(span)
+        used = tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+    assert len(engine) == len(spans)
+    assert used / len(spans) <= 512

@@ -1,0 +1,112 @@
+"""Targets, manners of services, narrowing by ids, counts: what goes into the likelihood."""
+
+import pytest
+
+from sensor.correlate.soft.fitting import fit, roles
+from sensor.correlate.soft.kinds import Kinds, service_class
+from sensor.correlate.soft.learning import Effort
+from sensor.correlate.soft.manners import Order, manners
+from sensor.correlate.soft.model import COUNTS
+from sensor.correlate.soft.targets import Relation, Targets
+from sensor.correlate.soft.window import narrowed
+from sensor.correlate.spans import Span
+from tests.accuracy.impairments import jittered, lossy
+from tests.accuracy.traffic import MS, keyed, requests
+
+
+def call(identity: int, target: str = "", operation_id: str = "") -> Span:
+    return Span(identity, "VCD", "VC", "x", 0, 1, 0, 1, target=target, operation_id=operation_id)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("ESX01", "ESX"), ("GOS-vm-1093", "GOS-vm"), ("VC", "VC"), ("10", "10"), ("a1b", "a1b")],
+)
+def test_instances_are_one_class(name: str, expected: str) -> None:
+    assert service_class(name) == expected
+
+
+def test_rare_kinds_share_a_number() -> None:
+    spans = [Span(i, "a", "b", f"/{min(i, 500)}", 0, 1, 0, 1) for i in range(600)]
+    kinds = Kinds.of(spans, spans)
+    assert kinds.kind(spans[-1]) != 0
+    assert sum(kinds.kind(span) == 0 for span in spans) > 300
+    assert kinds.kind(Span(0, "x", "y", "z", 0, 1, 0, 1)) == 0
+
+
+def test_targets_that_belong_together() -> None:
+    targets = Targets([("vapp-1", "vm-1"), ("vapp-1", "vm-2"), ("vapp-2", "vm-3")])
+    assert targets.relation("vm-1", "vapp-1") is Relation.LINKED
+    assert targets.relation("vm-1", "vm-1") is Relation.LINKED
+    assert targets.relation("vm-1", "vapp-2") is Relation.APART
+    assert targets.relation("vm-9", "vapp-1") is Relation.PARENT_KNOWN
+    assert targets.relation("vm-9", "vapp-9") is Relation.UNKNOWN
+
+
+def test_what_was_under_a_target_is_likely_to_be_again() -> None:
+    targets = Targets()
+    unknown = Relation.UNKNOWN
+    assert targets.odds_log("vm-1", "vapp-1", unknown, 100) == pytest.approx(0)
+    for _ in range(3):
+        targets.vote("vm-1", "vapp-1", 0.9)
+    assert targets.odds_log("vm-1", "vapp-1", unknown, 100) > 4
+    assert targets.odds_log("vm-1", "vapp-2", unknown, 100) < -2
+    # its own votes are no evidence
+    assert targets.odds_log("vm-1", "vapp-1", unknown, 100, (2.7, 2.7)) == pytest.approx(0)
+    targets.forget()
+    assert targets.odds_log("vm-1", "vapp-1", unknown, 100) == pytest.approx(0)
+
+
+def test_ids_and_known_targets_narrow_the_choice() -> None:
+    targets = Targets([("vapp-1", "vm-1"), ("vapp-2", "vm-2")])
+    parents = [
+        call(1, "vapp-1", "op-7"),
+        call(2, "vapp-2", "op-7"),
+        call(3, "vapp-1"),
+        call(4, "vapp-3"),
+    ]
+    assert narrowed(call(9, "vm-1", "op-7-4a"), parents, targets) == [0]
+    assert narrowed(call(9, "", "op-7-4a"), parents, targets) == [0, 1]
+    assert narrowed(call(9, "vm-1"), parents, targets) == [0, 2]
+    assert list(narrowed(call(9, "vm-5"), parents, targets)) == [0, 1, 2, 3]
+
+
+def test_calls_inside_requests_are_noticed_and_clocks_forgiven() -> None:
+    spans = requests(300, 50).spans
+    exact = manners(*roles(spans))
+    assert {name: (each.nested, each.slack_ns) for name, each in exact.items()} == {
+        "front": (True, 0),
+        "search": (True, 0),
+    }
+    lost = manners(*roles(lossy(spans, 0.05)))
+    assert all(each.nested for each in lost.values())
+    noisy = manners(*roles(jittered(spans, MS // 10)))
+    assert all(each.nested and 0 < each.slack_ns <= 2 * MS for each in noisy.values())
+    outlasting = manners(*roles(keyed(200, 5).spans))
+    assert not outlasting["cloud"].nested
+
+
+def test_only_services_that_keep_the_order_are_taken_to() -> None:
+    # requests that overlap and answer in the order they came
+    fifo = [
+        Span(i, "client", "loop", "/", i * 10, i * 10 + 25, i * 10, i * 10 + 25) for i in range(80)
+    ]
+    calls = [Span(100 + i, "loop", "db", "/q", i * 10 + 12, i * 10 + 14, 0, 0) for i in range(80)]
+    order = Order(fifo, calls)
+    keepers = order.keepers()
+    assert keepers["loop"] > 4
+    assert set(order.bonus(keepers)) == {(i, i) for i in range(80)}
+    parents, children = roles(requests(400, 300).spans)
+    assert "search" not in Order(parents, children).keepers()
+
+
+def test_a_template_is_learned() -> None:
+    parents, children = roles(requests(300, 80).spans)
+    site = fit(parents, children, Targets(), Effort(4, 24, 24)).site
+    kinds = site.model.kinds
+    row = kinds.rows["front", "/front", ""]
+    for name in ("search", "profile"):
+        at = (row * kinds.kind_count + kinds.kinds["front", name, f"/{name}"]) * COUNTS
+        logs = site.model.count_log[at : at + COUNTS]
+        assert logs[1] > -0.1
+        assert max(logs[0], *logs[2:]) < -3
