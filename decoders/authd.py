@@ -30,6 +30,7 @@ from decoders.message import (
 )
 from decoders.nfc import Nfc
 from decoders.sealed902 import Sealed
+from decoders.vix_bodies import machine_of
 
 API = "authd"
 PENDING_MAX = 64  # commands without their reply; clients wait for each
@@ -98,10 +99,7 @@ class Authd:
             return self._nfc.message(direction, framed, time_ns)
         if framed.protocol != Framing.VIX or framed.flags & FramedFlag.BULK:
             return []
-        if self._vix is None:
-            self._vix = self._make_vix(self._opened.target if self._opened else Target())
-            self.name = self._vix.name  # errors from here on are its own
-        return self._vix.message(direction, framed, time_ns)
+        return self._message_of_vix(direction, framed, time_ns)
 
     def gap(self, direction: Direction, size_bytes: int, time_ns: int) -> list[Message]:
         """Replies can no longer be told to belong to a command: the outcomes stay unknown."""
@@ -142,6 +140,17 @@ class Authd:
                 )
             )
         return said
+
+    def _message_of_vix(self, direction: Direction, framed: Framed, time_ns: int) -> list[Message]:
+        if self._vix is None:
+            self._vix = self._make_vix(self._opened.target if self._opened else Target())
+            self.name = self._vix.name  # errors from here on are its own
+        said: list[Message] = []
+        if direction == _TO_CLIENT and self._ticket is not None:
+            # Unverified, as VIX without a hand-over is: a refused ticket is answered with a line.
+            said = [self._login(self._ticket, Outcome.SUCCESS, time_ns)]
+            self._ticket = None
+        return said + self._vix.message(direction, framed, time_ns)
 
     def _line(self, direction: Direction, framed: Framed, time_ns: int) -> list[Message]:
         self._dialog[direction] += framed.size_bytes
@@ -301,12 +310,11 @@ def _proxied(argument: str) -> tuple[Target, tuple[Target, ...], str]:
 
 
 def _connected(argument: str) -> tuple[Target, tuple[Target, ...], str]:
-    """`<path of a .vmx> mks`. A machine's files are named after it when it is made."""
+    """`<path of a .vmx> mks`."""
     path, _, service = argument.rpartition(" ")
     if not path:
         path, service = service, ""
-    name = re.sub(r"\.vmx$", "", path.rpartition("/")[2])
-    return Target("VirtualMachine", name=name), (Target("DatastoreFile", name=path),), service
+    return machine_of(path), (Target("DatastoreFile", name=path),), service
 
 
 _HAND_OVERS: dict[str, Callable[[str], tuple[Target, tuple[Target, ...], str]]] = {

@@ -22,6 +22,7 @@ from decoders.libvirt_procedures import (
     SASL_INIT,
     SASL_START,
     SASL_STEP,
+    SET_SSH_KEYS,
     SET_USER_PASSWORD,
     Procedure,
     Subject,
@@ -280,10 +281,12 @@ def _read_subject(subject: Subject, body: Reader) -> Target:
 
 
 def _more(program: int, number: int, body: Reader) -> tuple[str, tuple[tuple[str, str], ...]]:
-    """(account in the guest, details) of the two calls that carry them after the domain."""
+    """(account in the guest, details) of the calls that carry them after the domain."""
     try:
         if (program, number) == (REMOTE, SET_USER_PASSWORD):
             return printable(body.optional_text()), ()
+        if (program, number) == (REMOTE, SET_SSH_KEYS):
+            return printable(body.text()), ()
         if (program, number) == (QEMU, AGENT_COMMAND):
             name = printable(jsontree.parse(body.text().encode()).value("execute"))
             return "", (("command", name),) if name else ()

@@ -12,7 +12,7 @@ from decoders.message import OperationClass
 REMOTE, QEMU = 0x20008086, 0x20008087
 OPEN, CLOSE = 1, 2
 AUTH_LIST, SASL_INIT, SASL_START, SASL_STEP, POLKIT = 66, 67, 68, 69, 70
-SET_USER_PASSWORD = 357
+SET_USER_PASSWORD, SET_SSH_KEYS = 357, 425
 MONITOR_COMMAND, AGENT_COMMAND = 1, 3
 
 
@@ -66,18 +66,21 @@ _OF_DOMAIN: tuple[tuple[OperationClass, str], ...] = (
         254 set_numa_parameters 256 set_interface_parameters 264 set_metadata 279 pin_emulator
         302 migrate_begin3_params 305 migrate_perform3_params 307 migrate_confirm3_params
         308 set_memory_stats_period 352 pin_iothread 355 add_iothread 356 del_iothread 358 rename
-        364 migrate_start_post_copy 366 set_perf_events 372 set_guest_vcpus""",
+        364 migrate_start_post_copy 366 set_perf_events 372 set_guest_vcpus
+        386 set_block_threshold 389 managed_save_define_xml 390 set_lifecycle_action
+        392 detach_device_alias 402 set_iothread_params 439 set_launch_security_state""",
     ),
     (
         _DISK,
         """53 core_dump 103 block_peek 104 memory_peek 237 block_job_abort 239 block_job_set_speed
         240 block_pull 251 block_resize 266 block_rebase 290 block_commit
-        334 core_dump_with_format 345 block_copy""",
+        334 core_dump_with_format 345 block_copy
+        421 backup_begin 443 fd_associate""",
     ),
     (
         _GUEST,
         """294 fstrim 295 send_process_signal 335 fsfreeze 336 fsthaw 338 set_time
-        357 set_user_password""",
+        357 set_user_password 425 authorized_ssh_keys_set""",
     ),
     (
         _CONSOLE,
@@ -100,13 +103,13 @@ _OF_OTHERS: tuple[tuple[Subject, OperationClass, str, str], ...] = (
     (Subject.INTERFACE, _DELETE, "interface", "132 undefine"),
     (Subject.FILTER, _DELETE, "nwfilter", "181 undefine"),
     (Subject.DEVICE, _UPDATE, "node_device",
-     "118 dettach 119 re_attach 120 reset 301 detach_flags"),
-    (Subject.DEVICE, _DELETE, "node_device", "124 destroy"),
+     "118 dettach 119 re_attach 120 reset 301 detach_flags 430 create 434 set_autostart"),
+    (Subject.DEVICE, _DELETE, "node_device", "124 destroy 429 undefine"),
     (Subject.SECRET, _UPDATE, "secret", "144 set_value"),
     (Subject.SECRET, _DISK, "secret", "145 get_value"),
     (Subject.SECRET, _DELETE, "secret", "146 undefine"),
     (Subject.SNAPSHOT, _UPDATE, "domain", "192 revert_to_snapshot"),
-    (Subject.SNAPSHOT, _DELETE, "domain", "193 snapshot_delete"),
+    (Subject.SNAPSHOT, _DELETE, "domain", "193 snapshot_delete 415 checkpoint_delete"),
     (Subject.OTHER, _UPDATE, "domain", """54 restore 61 migrate_prepare 108 migrate_prepare2
         148 migrate_prepare_tunnel 214 migrate_prepare3 215 migrate_prepare_tunnel3
         233 restore_flags 236 save_image_define_xml 303 migrate_prepare3_params
@@ -124,7 +127,7 @@ _OF_XML: tuple[tuple[Subject, str, str], ...] = (
     (Subject.STORAGE_POOL, "storage_pool", "76 create_xml 77 define_xml"),
     (Subject.INTERFACE, "interface", "131 define_xml"),
     (Subject.FILTER, "nwfilter", "180 define_xml"),
-    (Subject.DEVICE, "node_device", "123 create_xml"),
+    (Subject.DEVICE, "node_device", "123 create_xml 428 define_xml"),
     (Subject.SECRET, "secret", "142 define_xml"),
 )  # fmt: skip
 
@@ -146,9 +149,8 @@ def _table() -> dict[tuple[int, int], Procedure]:
     for made, prefix, text in _OF_XML:
         for number, name in _pairs(prefix, text):
             table[REMOTE, number] = Procedure(name, _CREATE, Subject.XML, made)
-    table[REMOTE, 185] = Procedure(
-        "domain_snapshot_create_xml", _CREATE, Subject.DOMAIN, Subject.SNAPSHOT
-    )
+    for number, name in _pairs("domain", "185 snapshot_create_xml 411 checkpoint_create_xml"):
+        table[REMOTE, number] = Procedure(name, _CREATE, Subject.DOMAIN, Subject.SNAPSHOT)
     table[QEMU, MONITOR_COMMAND] = Procedure("qemu_monitor_command", _UPDATE, Subject.DOMAIN)
     table[QEMU, 2] = Procedure("qemu_attach", _CREATE, Subject.OTHER, Subject.DOMAIN)
     table[QEMU, AGENT_COMMAND] = Procedure("qemu_agent_command", _GUEST, Subject.DOMAIN)

@@ -25,7 +25,7 @@ from decoders.message import (
     Target,
     TicketIssued,
 )
-from decoders.vix_bodies import configuration_file, made_by, named_in
+from decoders.vix_bodies import configuration_file, machine_of, made_by, named_in
 from decoders.vix_credentials import Credential, credential_of
 from decoders.vix_errors import error_name
 from decoders.vix_header import (
@@ -156,6 +156,8 @@ class VixDecoder:
             named_in(request.opcode, request.body),
             configuration_file(request.opcode, request.body),
         )
+        if pending.machine:
+            pending.named = (Target("DatastoreFile", name=pending.machine),)
         messages: list[Message] = []
         earlier = self._pending.pop(request.cookie, None)
         if earlier is None and len(self._pending) >= PENDING_MAX:
@@ -261,7 +263,7 @@ class VixDecoder:
         return self._machines.get(handle, self._target)
 
     def _remember_machine(self, asked: _Pending) -> None:
-        self._machines[asked.handle] = Target("VirtualMachine", name=asked.machine)
+        self._machines[asked.handle] = machine_of(asked.machine)
         if len(self._machines) > HANDLES_MAX:
             self._machines.popitem(last=False)
 

@@ -92,7 +92,9 @@ _PID = struct.Struct("<QI")
 _OF_SNAPSHOT = frozenset((15, 16, 40))
 _SNAPSHOT_ID = struct.Struct("<ii")
 _RAN = struct.Struct("<iqq")  # exit code, elapsed time, pid
-_CONFIG_FILE = re.compile(rb"[^\x00-\x1f\x7f]{1,1024}?\.vmx(?=\0|\Z)")
+_CONFIG_FILE_END = re.compile(rb"\.vmx(?=\0|\Z)")
+_CONFIG_FILE_BYTES_MAX = 1024
+_CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
 
 
 def named_in(opcode: int, body: bytes) -> tuple[Target, ...]:
@@ -121,8 +123,18 @@ def made_by(opcode: int, response: bytes) -> tuple[Target, ...]:
 
 def configuration_file(opcode: int, body: bytes) -> str:
     """The .vmx path that opening a VM names. Its layout is not published: the path is sought."""
-    found = _CONFIG_FILE.search(body) if opcode == OPEN_VM else None
-    return _text(found.group()) if found else ""
+    end = _CONFIG_FILE_END.search(body) if opcode == OPEN_VM else None
+    if end is None:
+        return ""
+    before = body[max(0, end.end() - _CONFIG_FILE_BYTES_MAX) : end.end()]
+    return _text(_CONTROL.split(before)[-1])
+
+
+def machine_of(configuration: str) -> Target:
+    """A machine's files are named after it when it is made; a host may run Windows."""
+    file = configuration.replace("\\", "/").rpartition("/")[2].removesuffix(".vmx")
+    name = file.rpartition("] ")[2] if file.startswith("[") else file
+    return Target("VirtualMachine", name=name)
 
 
 def _is_number(text: bytes) -> bool:

@@ -118,7 +118,8 @@ class Xapi:
             ]
         if rpc.method in _TASKS:
             return _task(rpc)
-        return [_call(rpc)] if name.startswith(_CHANGING) else []
+        # Others speak XML-RPC at these paths too; only XenAPI's calls begin with a reference.
+        return [_call(rpc)] if name.startswith(_CHANGING) and rpc.seen["token"] else []
 
     def _read(self, transaction: Transaction) -> _Rpc:
         request = Headers(transaction.request_head)

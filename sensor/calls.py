@@ -114,9 +114,10 @@ class Calls:
             action = self._beside(message, at)
         if action is None or _was_said(action, message):
             return []
+        action.has_guest = True
         aside = Aside(message, self._recorder.new_id(message.time_ns))
         if message.outcome is Outcome.SUCCESS:
-            self._guests.login(message, at.flow.server_ip)
+            self._guests.login(message, at.flow.server_ip).login = action.seq
         return self._step_aside(action, aside)
 
     def guest_logout(self, message: GuestLogout, at: Sighting) -> list[Record]:
@@ -124,6 +125,8 @@ class Calls:
         action = self._beside(message, at)
         if action is not None and _was_said(action, message):
             return []
+        if action is None and session is not None and session.record is None:
+            action = self.correlator.actions.get(session.login)  # its login is not said yet
         if action is None and (session is None or session.record is None):
             return []  # nothing is known of what ended
         aside = Aside(message, self._recorder.new_id(message.time_ns))
@@ -259,6 +262,8 @@ class Calls:
             grade = "proved" if call.outcome is Outcome.SUCCESS else "claimed"
             action.has_guest, action.guest = True, call.guest_user
             action.guest_fact = Fact("guest_account", call.guest_user, grade)
+        elif any(name == "credential" for name, _ in call.details):
+            action.has_guest = True  # as somebody whom the credential does not name
 
     def _trace(self, action: Action, session: Session | None) -> None:
         """To another's action, where the call or its session came from one by a ticket."""

@@ -110,7 +110,10 @@ def _core(settings: Settings) -> Iterator[Finding]:
 def _tap() -> Finding:
     subject = "TLS tap"
     if importlib.util.find_spec("bcc") is None:
-        text = "BCC is not installed: TLS is read only where secrets are handed over ([keys]); apt install python3-bpfcc"
+        text = (
+            "BCC is not installed: TLS is read only where secrets are handed over ([keys]); "
+            "apt install python3-bpfcc"
+        )
         return Finding(Level.NOTE, subject, text)
     if not Path("/sys/kernel/btf/vmlinux").exists():
         return Finding(Level.NOTE, subject, "BCC is there, the kernel has no BTF")

@@ -24,6 +24,7 @@ class GuestSession:
     handle: str = ""
     tickets: list[str] = field(default_factory=list)
     last_ns: int = 0
+    login: int = 0  # its action
     record: Record | None = None  # of its login
 
     @property

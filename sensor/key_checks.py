@@ -19,6 +19,7 @@ from sensor.settings import KeySettings, Settings, split_listen
 
 _QUEUE = Path("/proc/sys/net/unix/max_dgram_qlen")
 _QUEUE_LOW = 512  # what systemd sets at boot; the kernel's 10 are two handshakes
+_SOCKET_PATH_BYTES_MAX = 107  # sun_path of unix(7), without its end
 _SECRET_BYTES = 96  # of struct tls_slot in sensor/core/tls_table.h, rounded up
 
 
@@ -94,6 +95,9 @@ def _fifo(path: str) -> Finding:
 
 def _unix(path: str) -> Finding:
     subject = f"keys.unix {path}"
+    if len(os.fsencode(path)) > _SOCKET_PATH_BYTES_MAX:
+        text = f"is longer than {_SOCKET_PATH_BYTES_MAX} bytes, as no unix socket's path may be"
+        return Finding(Level.PROBLEM, subject, text)
     if not os.path.lexists(path):
         return _makeable(subject, path)
     if not stat.S_ISSOCK(os.stat(path).st_mode):

@@ -12,6 +12,7 @@ from sensor.sessions import Session
 
 PROXY, PROXY_API = "PXY", "http-proxy"
 SSO = "STS"
+PROVIDER = "system"  # Cloud Director's organisation of those who run it
 
 
 def proxy_pairs(proxy: ProxyAccount) -> Pairs:
@@ -29,6 +30,14 @@ def actor_pairs(service: str, session: Session | None) -> Pairs:
         return ()
     delegates = tuple((SSO, user) for user in session.delegation)
     return (*delegates, *((service, user) for user, _ in session.actors))
+
+
+def tenant_pairs(service: str, user: str, tenant: str) -> Pairs:
+    """A provider's account of Cloud Director that acts inside a tenant: below its own level."""
+    is_provider = user.casefold().endswith(f"@{PROVIDER}")
+    if not is_provider or not tenant or tenant.casefold() == PROVIDER:
+        return ()
+    return ((service, f"{user}@{tenant}"),)
 
 
 def under_proxy(record: Record, proxy: ProxyAccount) -> Record:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import NamedTuple
 
-from decoders.message import GuestLogin, GuestLogout, Message
+from decoders.message import GuestLogin, GuestLogout, Message, Target
 from sensor.correlate import chains
 from sensor.correlate.actions import (
     NO_PROXY,
@@ -21,7 +21,7 @@ from sensor.correlate.actions import (
 from sensor.correlate.inventory import Inventory
 from sensor.flows import Flow
 from sensor.gaps import Gap
-from sensor.levels import actor_pairs, chain_of, evidence_of, proxy_facts, proxy_pairs
+from sensor.levels import actor_pairs, chain_of, evidence_of, proxy_facts, proxy_pairs, tenant_pairs
 from sensor.records import (
     Candidate,
     Client,
@@ -97,7 +97,7 @@ class Recorder:
         service = self._services.of_server(action.server, action.server_port)
         user = action.call.user or (session.user if session is not None else "")
         above = (*proxy_pairs(action.proxy), *actor_pairs(service, session))
-        return (*above, (service, user))
+        return (*above, (service, user), *tenant_pairs(service, user, action.call.tenant))
 
     def action(self, action: Action, reason: str, actions: Actions) -> Record:
         """The action's record; with a reason, an amendment of it."""
@@ -273,6 +273,10 @@ class Recorder:
             cause, parent_id = Cause.EXPLICIT, session.login_id  # the one level up
         if action.proxy.user and cause is Cause.NONE:
             cause, parent_id = Cause.EXPLICIT, action.proxy.login_id
+        if session is not None and tenant_pairs("", session.user, action.call.tenant):
+            facts += (Fact("tenant", action.call.tenant, "asserted"),)
+            if cause is Cause.NONE:
+                cause, parent_id = Cause.EXPLICIT, session.login_id
         pairs = _with_guest(action, view.pairs)
         service, user = pairs[-1]
         if action.guest_fact is not None:
@@ -365,7 +369,7 @@ def _extra(action: Action) -> dict[str, str]:
     call = action.call
     extra = {
         "request_id": call.request_id,
-        "related": ", ".join(each.name for each in call.related if each.name),
+        "related": ", ".join(each for each in map(_named, call.related) if each),
         "result": action.result.id,
         "initiated_by": call.initiated_by,
         "guest_interactive": "true" if call.guest_interactive else "",
@@ -374,6 +378,11 @@ def _extra(action: Action) -> dict[str, str]:
     if action.moved is not None:
         extra |= _bytes(action.moved)
     return {name: value for name, value in extra.items() if value}
+
+
+def _named(related: Target) -> str:
+    """A process has a number alone; ids of other kinds are for joins, and some hold a session."""
+    return related.name or (related.id if related.type == "GuestProcess" else "")
 
 
 def _bytes(moved: tuple[int, int]) -> dict[str, str]:

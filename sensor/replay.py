@@ -4,7 +4,7 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +30,14 @@ STDOUT = 1
 DRAIN_S = 600.0  # a replay waits for its outputs; this only ends a wait that is in vain
 QUEUE_RECORDS = 4096
 PCAP_PACKET_BYTES = 16  # a packet's header in a pcap file
+# Counter of sessions -> why they stayed closed; those that ended before they began are no loss.
+_SEALED = {
+    "no_key": "without their key",
+    "late_key": "whose key came too late",
+    "unsupported": "not supported",
+    "failed": "under another key than given",
+    "unseen": "whose handshake was not captured",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +82,7 @@ def replay(options: Options, settings: Settings, hasher: Hasher) -> Exit:
             progress.clear()
     outputs.raise_failure()
     if not options.quiet:
-        log.info("%s", _summary(sensor, metrics, time.monotonic() - begun))
+        _conclude(sensor, metrics, time.monotonic() - begun)
     if failure is not None:
         raise failure
     return Exit.INTERRUPTED if stopped else Exit.OK
@@ -148,6 +156,14 @@ def _made(metrics: Metrics) -> int:
     return sum(count for _, count in metrics.records.rows())
 
 
+def _conclude(sensor: app.Sensor, metrics: Metrics, elapsed_s: float) -> None:
+    log.info("%s", _summary(sensor, metrics, elapsed_s))
+    if closed := _sealed(sensor):
+        log.info("%s", closed)
+    if heard := _heard(metrics.heartbeats()):
+        log.info("%s", heard)
+
+
 def _summary(sensor: app.Sensor, metrics: Metrics, elapsed_s: float) -> str:
     packets, size = sensor.counted("packets"), sensor.counted("packet_bytes")
     kinds = [
@@ -159,3 +175,33 @@ def _summary(sensor: app.Sensor, metrics: Metrics, elapsed_s: float) -> str:
         f"{packets:,} packets, {bytes_text(size)} in {elapsed_s:.2f} s "
         f"({bytes_text(size / max(elapsed_s, 1e-9))}/s): {', '.join(kinds) or 'no records'}"
     )
+
+
+def _sealed(sensor: app.Sensor) -> str:
+    """What TLS stayed closed, and why; "" when nothing did."""
+    opened = sensor.counted("tls_sessions_decrypted")
+    reasons = {name: sensor.counted(f"tls_sessions_{name}") for name in _SEALED}
+    total = opened + sum(reasons.values())
+    if total == opened:
+        return ""
+    parts = [f"{count:,} {_SEALED[name]}" for name, count in reasons.items() if count]
+    if unfit := sensor.counted("tls_rsa_failed"):
+        parts.append(f"{unfit:,} key exchanges that no RSA key given opens")
+    taken, malformed = _key_lines(sensor)
+    if taken or malformed:
+        parts.append(f"{taken:,} keys given, {malformed:,} malformed lines in key logs")
+    return f"TLS: {opened:,} of {total:,} sessions decrypted: {', '.join(parts)}"
+
+
+def _heard(heartbeats: Mapping[str, int]) -> str:
+    """Their counters tell what the capture lost; "" when there were none."""
+    if not heartbeats.get("received"):
+        return ""
+    parts = [f"{count:,} {name}" for name, count in heartbeats.items() if count]
+    return f"heartbeats of hosts: {', '.join(parts)}"
+
+
+def _key_lines(sensor: app.Sensor) -> tuple[int, int]:
+    """Taken and malformed; every worker was given all of them."""
+    counted = sensor.workers.sources[0].counters()
+    return counted["tls_secrets_taken"], counted["tls_secrets_malformed"]

@@ -1,6 +1,6 @@
 """The recorded captures of five levels: who started each program in a guest, as the people say.
 
-They were recorded in the lab of tests/lab/five_levels.py: once every level passes the request's id
+tests/lab/record_levels.py recorded them: once every level passes the request's id
 on, once none does.
 """
 

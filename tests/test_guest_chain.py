@@ -98,14 +98,16 @@ def call(operation: str, arguments: str, returned: str) -> tuple[bytes, bytes]:
 
 
 def enter(talk: Split, form: str) -> None:
-    """With the ticket, and on to the machine's VIX."""
-    if form == "session":
+    """With the ticket, and on to the machine's VIX; or at once, as nobody has shown."""
+    if form != "user":
         talk.say(AuthdCommand(verb=b"SESSION", argument=TICKET.encode()))
     else:
         talk.say(AuthdCommand(verb=b"USER", argument=TICKET.encode()))
         talk.answer(AuthdReply(code=b"331", text=b"Password required for you."))
         talk.say(AuthdCommand(verb=b"PASS", argument=TICKET.encode()))
         talk.answer(AuthdReply(code=b"230", text=b"User logged in."))
+    if form == "at once":
+        return
     talk.say(AuthdCommand(verb=b"CONNECT", argument=f"{CONFIG} vix".encode()))
     talk.answer(AuthdReply(code=b"200", text=f"Connect {CONFIG}".encode()))
 
@@ -158,6 +160,8 @@ def at_host(
         ("mks", "user", "tls"),
         ("generic", "session", "clear"),
         ("generic", "user", "clear after tls"),
+        ("guestControl", "at once", "clear"),
+        ("guestControl", "at once", "tls"),
     ],
 )
 def test_a_guest_command_has_its_person(kind: str, form: str, where: str, tmp_path: Path) -> None:

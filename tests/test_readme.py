@@ -4,6 +4,7 @@ import json
 import re
 from pathlib import Path
 
+from decoders.systems import SYSTEMS
 from sensor.exits import MEANING
 from tests.command import DEMO_CAPTURE, hoptap
 
@@ -13,6 +14,15 @@ README = (Path(__file__).parents[1] / "README.md").read_text()
 def test_exit_codes() -> None:
     rows = re.findall(r"^\| (\d+) \| (.*) \|$", README, re.MULTILINE)
     assert rows == [(str(code.value), meaning) for code, meaning in MEANING.items()]
+
+
+def test_the_systems_it_reads() -> None:
+    rows = re.findall(r"^\| ([A-Z]{2,3}) \| ([^|]+) \|(.*)\|$", README, re.MULTILINE)
+    assert [identity for identity, *_ in rows] == list(SYSTEMS)
+    for identity, product, rest in rows:
+        assert product.split()[0].strip(",") in SYSTEMS[identity].product
+        assert rest.count("|") == 3  # recognised, in clear, sealed or not, recorded from
+        assert all(rest.split("|")[at].strip() for at in (0, 1, 3))
 
 
 def test_the_example_is_a_record_of_the_demo(tmp_path: Path) -> None:

@@ -167,9 +167,12 @@ class Alerts:
             return
         if login.outcome is Outcome.FAILURE:
             yield from self._guessed(client, place, user, login.end_ns)
-        elif login.outcome is Outcome.SUCCESS and self._guessing.has_told(client, login.end_ns):
-            if self._once.first((GUESSED, client, place, user)):
-                yield GUESSED, user
+            return
+        was_guessing = self._guessing.has_told(client, login.end_ns)
+        if login.outcome is not Outcome.SUCCESS or not was_guessing:
+            return
+        if self._once.first((GUESSED, client, place, user)):
+            yield GUESSED, user
 
     def _guessed(self, client: str, place: str, user: str, time_ns: int) -> Iterator[Shown]:
         if self._services.is_proxy(client):

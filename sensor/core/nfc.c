@@ -233,7 +233,8 @@ uint32_t nfc_take_extra(struct framing *framing, enum direction direction, struc
     uint32_t kept = bytes < room ? bytes : room;
     side->left -= bytes;
     side->message_bytes += bytes;
-    if (kept < bytes || !framing_keep(framing, side, data.data, kept))
+    if (!(side->flags & FRAMED_CUT) &&
+        (!framing_keep(framing, side, data.data, kept) || kept < bytes))
         side->flags |= FRAMED_CUT;
     if (side->left)
         return bytes;

@@ -70,36 +70,6 @@ static bool is_certain(const struct framing *framing, const uint8_t *header)
            (apart <= OPERATIONS_APART_MAX || -apart <= OPERATIONS_APART_MAX);
 }
 
-static void take_header(struct framing *framing, enum direction direction)
-{
-    struct framing_side *side = &framing->side[direction];
-    uint32_t type = little32(side->head + 4), bytes = little32(side->head + 8);
-    framing->aio = true;
-    if (type > AIO_TYPE_MAX || bytes > PAYLOAD_BYTES_MAX) {
-        nfc_lose(framing, direction);
-        return;
-    }
-    framing->operation = little32(side->head + 12);
-    side->left = bytes;
-    if (type == AIO_IO && bytes == IO_BYTES) {
-        side->state = NFC_AIO_IO;
-    } else if (!framing_keep(framing, side, side->head, side->head_bytes)) {
-        nfc_lose(framing, direction);
-    } else {
-        side->state = NFC_AIO_PAYLOAD;
-    }
-}
-
-static uint32_t step_header(struct framing *framing, enum direction direction, struct slice data,
-                            uint64_t time_ns)
-{
-    struct framing_side *side = &framing->side[direction];
-    uint32_t used = nfc_fill_head(side, data, AIO_HEADER_BYTES, time_ns);
-    if (side->head_bytes == AIO_HEADER_BYTES)
-        take_header(framing, direction);
-    return used;
-}
-
 static void hand_up(struct framing *framing, enum direction direction)
 {
     struct framing_side *side = &framing->side[direction];
@@ -125,6 +95,38 @@ static void take_payload(struct framing *framing, enum direction direction)
     hand_up(framing, direction);
     if (path || type == AIO_DDB_GET)
         side->state = NFC_SEEK;
+}
+
+static void take_header(struct framing *framing, enum direction direction)
+{
+    struct framing_side *side = &framing->side[direction];
+    uint32_t type = little32(side->head + 4), bytes = little32(side->head + 8);
+    framing->aio = true;
+    if (type > AIO_TYPE_MAX || bytes > PAYLOAD_BYTES_MAX) {
+        nfc_lose(framing, direction);
+        return;
+    }
+    framing->operation = little32(side->head + 12);
+    side->left = bytes;
+    if (type == AIO_IO && bytes == IO_BYTES) {
+        side->state = NFC_AIO_IO;
+    } else if (!framing_keep(framing, side, side->head, side->head_bytes)) {
+        nfc_lose(framing, direction);
+    } else {
+        side->state = NFC_AIO_PAYLOAD;
+        if (!bytes)
+            take_payload(framing, direction);
+    }
+}
+
+static uint32_t step_header(struct framing *framing, enum direction direction, struct slice data,
+                            uint64_t time_ns)
+{
+    struct framing_side *side = &framing->side[direction];
+    uint32_t used = nfc_fill_head(side, data, AIO_HEADER_BYTES, time_ns);
+    if (side->head_bytes == AIO_HEADER_BYTES)
+        take_header(framing, direction);
+    return used;
 }
 
 static uint32_t step_payload(struct framing *framing, enum direction direction, struct slice data)

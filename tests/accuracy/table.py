@@ -9,15 +9,16 @@ import importlib.util
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from sensor.correlate.soft import offline
-from sensor.correlate.spans import Assignment, Span, read_inventory, read_spans
+from sensor.correlate.soft.engine import Engine
+from sensor.correlate.spans import NOT_SEEN, Assignment, Identity, Span, read_inventory, read_spans
 from sensor.exits import HoptapError
-from tests.accuracy import baselines, goals, impairments
+from tests.accuracy import baselines, goals, impairments, speed
 
 ENDING = ".spans.ndjson.gz"
 
@@ -64,16 +65,20 @@ class Scores:
             figures |= self._score.score_chains(self._rows, self._truth, lines)
         return figures
 
+    def scored(self, spans: list[Span]) -> set[Identity]:
+        """Calls of services that have one caller."""
+        callers: dict[str, set[str]] = {}
+        for row in self._rows:
+            callers.setdefault(row["callee"], set()).add(row["caller"])
+        return {
+            span.id for span in spans if span.caller != "client" and len(callers[span.caller]) == 1
+        }
+
     def edges(self, spans: list[Span], assignments: Iterable[Assignment]) -> tuple[float, float]:
         """Accuracy where the parent is among these spans; share of the others that got one."""
         parents = {row["id"]: self._truth[row["id"]]["parent"] for row in self._rows}
         seen = impairments.seen_parents(parents, spans)
-        callers: dict[str, set[str]] = {}
-        for row in self._rows:
-            callers.setdefault(row["callee"], set()).add(row["caller"])
-        scored = {
-            span.id for span in spans if span.caller != "client" and len(callers[span.caller]) == 1
-        }
+        scored = self.scored(spans)
         with_parent, right, orphans, claimed = 0, 0, 0, 0
         for each in assignments:
             if each.span not in scored:
@@ -95,8 +100,9 @@ def _fields(each: Assignment) -> dict[str, Any]:
 def rows(dataset: Dataset, score: ModuleType) -> Iterator[tuple[str, ...]]:
     spans = dataset.spans()
     began = time.process_time()
-    assigned = list(offline.assign(spans, dataset.links()))
+    result = offline.result(spans, dataset.links())
     rate = len(spans) / (time.process_time() - began)
+    assigned = result.assignments
     scores = Scores(score, dataset)
     reached = scores.of(assigned)
     others = {name: scores.of(baselines.assignments(spans, name)) for name in baselines.NAMES}
@@ -111,7 +117,35 @@ def rows(dataset: Dataset, score: ModuleType) -> Iterator[tuple[str, ...]]:
         ]
         published = goals.TRACEWEAVER.get(dataset.name) if goal.figure == "e2e" else None
         yield _row(dataset.name, goal, value, (*beside, _number(published) if published else ""))
+    streamed = scores.of(stream(spans, dataset.links()))
+    for figure in ("e2e", "edge", "chain"):
+        if figure in streamed:
+            yield (dataset.name, f"streamed {figure}", "", _number(streamed[figure]), *[""] * 6)
+    scored = scores.scored(spans)
+    if "e2e" in reached:
+        expected = [p for child, p in result.expected.items() if child in scored]
+        off = abs(sum(expected) / len(expected) - reached["edge"])
+        goal = goals.Goal("", "self-estimate off by", 0.02, at_most=True)
+        yield _row(dataset.name, goal, off, ("",) * 5)
     yield (dataset.name, "calls/s, learning", "", f"{rate:,.0f}", "", *[""] * 5)
+
+
+def stream(spans: list[Span], links: list[tuple[str, str]]) -> list[Assignment]:
+    """As a sensor does it: nothing known before, each call once, in the order of their ends."""
+    engine, found = Engine(links), []
+    events = [(span.end_ns, 0, i) for i, span in enumerate(spans)]
+    events += [
+        (max(span.done_ns, span.end_ns), 1, i)
+        for i, span in enumerate(spans)
+        if span.done_ns != NOT_SEEN
+    ]
+    for time_ns, is_task, i in sorted(events):
+        if is_task:
+            engine.end_task(spans[i].id, spans[i].done_ns)
+        else:
+            found += engine.add(replace(spans[i], done_ns=NOT_SEEN))
+        found += engine.advance(time_ns)
+    return found + engine.finish()
 
 
 def impaired_rows(dataset: Dataset, score: ModuleType) -> Iterator[tuple[str, ...]]:
@@ -172,6 +206,11 @@ def main() -> int:
         for row in made:
             print(line(row), flush=True)
             missed += row[4] == "MISSED"
+    for what, least, rate in speed.rates() if not options.only else ():
+        verdict = "" if rate >= least else "MISSED"
+        missed += rate < least
+        cells = ("", what, f">= {least:g}", f"{rate:,.0f}", verdict)
+        print(line((*cells, *[""] * 5)), flush=True)
     print(f"{missed} figures missed" if missed else "all goals reached")
     return 0
 

@@ -299,14 +299,25 @@ static void check_fssrvr(const struct settings *settings)
     check_row(settings, &talk.row);
 }
 
-/* Texts longer than 64 KiB are cut; the message behind them is found. */
+/* A frame without a payload is told at once, not with the bytes behind it. */
+static void check_empty(const struct settings *settings)
+{
+    begin("a frame that is its header");
+    aio(TO_CLIENT, 1, 5, "", 0, 0);
+    expect("aio< z\\da\\00\\a1\\01 0*7\\05 0*3 @4\n");
+    check_row(settings, &talk.row);
+}
+
+/* Texts longer than 64 KiB are cut, at the same byte however they come; the message behind them is
+ * found. */
 static void check_cut(const struct settings *settings)
 {
-    enum { PATH_BYTES = 70000 };
+    enum { PATH_BYTES = 70000, KEPT_BYTES = (64 << 10) - MESSAGE_BYTES };
     static char path[PATH_BYTES];
     static struct result result;
     struct counters counters;
     memset(path, 'p', sizeof path);
+    memset(path + KEPT_BYTES, 'q', sizeof path - KEPT_BYTES);
     begin("a long path");
     classic(TO_SERVER, 2, 0, PATH_BYTES, path, PATH_BYTES);
     classic(TO_SERVER, 4, 0, 0, "", 0);
@@ -314,6 +325,7 @@ static void check_cut(const struct settings *settings)
         converse(settings, talk.row.pieces, NULL, (enum feeding)feeding, 7, &result, &counters);
         CHECK(counters.value[COUNT_framed_cut] == 1 && counters.value[COUNT_framed_nfc] == 2);
         CHECK(counters.value[COUNT_framed_lost] == 0);
+        CHECK(memchr(result.text, 'p', result.bytes) && !memchr(result.text, 'q', result.bytes));
     }
 }
 
@@ -327,6 +339,7 @@ int main(void)
     check_seek(&settings);
     check_lost(&settings);
     check_fssrvr(&settings);
+    check_empty(&settings);
     check_cut(&settings);
     interest_close(interest);
     return checks_report("nfc");

@@ -5,6 +5,8 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from decoders.libvirt import PENDING_MAX, Libvirt
 from decoders.libvirt_procedures import (
@@ -16,6 +18,7 @@ from decoders.libvirt_procedures import (
     REMOTE,
     SASL_START,
     SASL_STEP,
+    SET_SSH_KEYS,
     SET_USER_PASSWORD,
 )
 from decoders.message import (
@@ -243,6 +246,13 @@ def test_a_password_of_the_guest() -> None:
     assert "s3cret" not in repr(call)
 
 
+def test_keys_of_an_account_of_the_guest() -> None:
+    body = domain() + text("root") + u32(1) + text("ssh-ed25519 s3cret") + u32(0)
+    call = only(Talk().ask(SET_SSH_KEYS, body))
+    assert (call.operation, call.guest_user) == ("domain_authorized_ssh_keys_set", "root")
+    assert "s3cret" not in repr(call)
+
+
 def test_a_command_of_the_guest_agent() -> None:
     command = '{"execute":"guest-exec","arguments":{"path":"/bin/sh","arg":["s3cret"]}}'
     body = domain() + text(command) + u32(5, 0)
@@ -309,6 +319,22 @@ def test_broken_bodies_are_survived(number: int) -> None:
 def test_broken_logins_are_errors(body: bytes) -> None:
     with pytest.raises(DecodeError):
         Talk().call(SASL_START, body)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.tuples(st.booleans(), st.binary(max_size=120)), max_size=8), st.data())
+def test_random_bytes(said: list[tuple[bool, bytes]], data: st.DataObject) -> None:
+    talk = Talk()
+    numbers = st.sampled_from([OPEN, CLOSE, SASL_START, SASL_STEP, CREATE, DEFINE_XML, 999])
+    for is_call, body in said:
+        try:
+            if is_call:
+                talk.call(data.draw(numbers), body)
+            else:
+                talk.say(S, 1, data.draw(numbers), data.draw(st.integers(0, 3)), body)
+        except DecodeError:
+            return
+    talk.decoder.close(99_999, 1, 1)
 
 
 def test_xdr_shows_no_content() -> None:

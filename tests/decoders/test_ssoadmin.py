@@ -171,7 +171,10 @@ def test_a_session_from_login_to_logout() -> None:
                       response_head=set_cookie))  # fmt: skip
     assert isinstance(login, Login)
     assert (login.user, login.method, login.token) == ("root@vsphere.local", LoginMethod.SAML, "")
-    assert (login.delegates, login.new_tokens) == (("vsphere-webclient",), (hasher("sso-admin:new"),))
+    assert (login.delegates, login.new_tokens) == (
+        ("vsphere-webclient",),
+        (hasher("sso-admin:new"),),
+    )
     assert login.assertion == hasher("_1 ")
     refused = only(said("Login", cookie="", fault="SsoFaultInvalidCredentials",
                         response_head=set_cookie))  # fmt: skip

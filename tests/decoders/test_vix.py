@@ -302,8 +302,9 @@ def test_an_opened_machine_is_the_target_of_its_handle() -> None:
     flow = Flow()
     path = b"[datastore1] web01/web01.vmx"
     opened = only(flow.does(47, flags=1, handle=9, body=b"\1\0\0\0" + path + b"\0\2\0"))
-    assert opened.target == Target("VirtualMachine", name=path.decode())
-    assert only(flow.does(75, handle=9)).target.name == path.decode()
+    assert opened.target == Target("VirtualMachine", name="web01")
+    assert opened.related == (Target("DatastoreFile", name=path.decode()),)
+    assert only(flow.does(75, handle=9)).target == opened.target
     assert only(flow.does(75, handle=8)).target == Target()
 
 

@@ -179,6 +179,11 @@ def test_secrets_among_the_parameters(rpc: Any) -> None:
 
 
 @ENCODINGS
+def test_calls_of_other_programs_say_nothing(rpc: Any) -> None:
+    assert decode(rpc("supervisor.startProcess", ("web",), done("true"))) == []
+
+
+@ENCODINGS
 def test_what_only_looks_says_nothing(rpc: Any) -> None:
     assert decode(rpc("VM.get_all_records", (SESSION,), done({}))) == []
     assert decode(rpc("event.from", (SESSION, ["*"], "", 30.0), done({}))) == []

@@ -71,6 +71,7 @@ def record(module: ModuleType, python: str, target: Path) -> None:
         tcpdump.terminate()
         tcpdump.wait()
         target.mkdir(exist_ok=True)
+        packets.chmod(0o644)
         packed = target / "capture.pcap.zst"
         subprocess.run(["zstd", "-19", "-q", "-f", str(packets), "-o", str(packed)], check=True)
         keys = Path(directory) / "keys.log"

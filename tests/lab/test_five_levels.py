@@ -56,7 +56,7 @@ def seen(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         out = directory / "hop.ndjson"
         with listening(lab.switch, SWITCH, _config(directory, with_ids, keys), out) as sensor:
             lab.start(directory, with_ids=with_ids, keys=keys)
-            did = lab.work(calm=0, rounds=6) if with_ids else lab.work(calm=1, rounds=3)
+            did = lab.work(calm=0, rounds=4) if with_ids else lab.work(calm=1, rounds=2)
             wait_for(lambda: _told(sensor.records(), did), "the records of all they did")
             records = sensor.stop()
     check = hoptap("check", "-c", directory / "hoptap.toml", "-i", "lo").stdout

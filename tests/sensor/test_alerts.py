@@ -16,7 +16,9 @@ from decoders.message import (
 )
 from sensor.alert_settings import AlertSettings
 from sensor.alerts.memory import Guessing, Once
-from tests.sensor.talk import ADMIN, ALICE, BOB, ESX1, ESX2, PROXY, VC, Talk, flow_of, vm
+from sensor.service_settings import ServiceSettings
+from sensor.site import Site
+from tests.sensor.talk import ADMIN, ALICE, BOB, ESX1, ESX2, PROXY, VC, VCD, Talk, flow_of, vm
 
 WEB = vm("vm-1", "Web")
 SECOND = 10**9
@@ -186,6 +188,43 @@ def test_another_vcenter_is_none() -> None:
     talk.login(other, ESX2, "vpxuser")
     assert said(talk) == []
     assert talk.analysis.services.of_client(other) == "VC"
+
+
+# ---- accounts of a service that the site knows
+
+
+def talk_of_a_site(**settings: Any) -> Talk:
+    cloud = ServiceSettings("VCD", (VCD,), accounts=("vCloudService",))
+    talk = Talk(alerts=AlertSettings(**settings), site=Site([cloud]))
+    talk.records.clear()
+    return talk
+
+
+def test_a_services_account_used_from_elsewhere() -> None:
+    talk = talk_of_a_site()
+    talk.login(VCD, VC, "vCloudService")
+    talk.call(VCD, VC, "Destroy_Task", vm("vm-1"), user="vCloudService")
+    refuse(talk, BOB, VC, "vCloudService")
+    talk.login(ADMIN, VC, "vCloudService")
+    talk.login(ADMIN, VC, "vCloudService")
+    talk.call(ADMIN, VC, "PowerOffVM_Task", vm("vm-1"))
+    assert said(talk) == [("service_account_elsewhere", "vCloudService")] * 2
+    assert talk.path("PowerOffVM_Task") == "VC:vCloudService"  # whoever it is, it is himself
+    assert talk.cause("PowerOffVM_Task") == ("none", 1.0)
+
+
+def test_a_services_session_used_from_elsewhere() -> None:
+    talk = talk_of_a_site(session_from_two_addresses=False)
+    talk.login(VCD, VC, "vCloudService")
+    talk.call(BOB, VC, "Destroy_Task", vm("vm-1"), token=f"token-vCloudService-{VCD}-{VC}")
+    assert said(talk) == [("service_account_elsewhere", "vCloudService")]
+
+
+def test_behind_a_proxy_it_may_be_the_service() -> None:
+    talk = talk_of_a_site()
+    talk.analysis.services.proxy(PROXY)
+    talk.login(PROXY, VC, "vCloudService")
+    assert said(talk) == []
 
 
 # ---- guessing

@@ -18,7 +18,7 @@ from decoders.message import (
 from sensor.analysis import Analysis
 from sensor.calls import UNNAMED_SESSIONS_MAX
 from sensor.flows import Flow
-from sensor.records import FlowRef, Record, SensorRef, as_dict
+from sensor.records import FlowRef, SensorRef, as_dict
 from tests.sensor.talk import (
     ADMIN,
     ALICE,
@@ -179,33 +179,6 @@ def test_a_proxy_header_names_the_client() -> None:
     assert talk.alerts() == []
 
 
-def proxied(talk: Talk, client: str) -> Record:
-    """A call through a proxy that names the client and his certificate."""
-    flow = flow_of(client, VC, 777)
-    talk.analysis.proxy_header(flow, BOB, 4711, talk.now_ns, "CN=bob")
-    talk.call(client, VC, "Destroy_Task", vm("vm-1"), user="bob", port=777, via="1.1 edge")
-    talk.finish()
-    return talk.find("Destroy_Task")
-
-
-@pytest.mark.parametrize(("trusted", "grade"), [([], "claimed"), ([PROXY], "asserted")])
-def test_what_a_proxy_says_of_its_client_is_graded(trusted: list[str], grade: str) -> None:
-    record = proxied(Talk(trusted_proxies=trusted), PROXY)
-    assert record.source.ip == BOB and record.hop is not None
-    assert [(each.key, each.value, each.grade) for each in record.hop.evidence] == [
-        ("proxy_header", PROXY, grade),
-        ("client_certificate", "CN=bob", grade),
-        ("via", "1.1 edge", "claimed"),
-    ]
-
-
-@pytest.mark.parametrize(("trusted", "client"), [([], "192.0.2.9"), (["10.9.0.0/16"], PROXY)])
-def test_who_is_no_proxy_of_the_site_names_nobody(trusted: list[str], client: str) -> None:
-    record = proxied(Talk(trusted_proxies=trusted), client)
-    assert record.source.ip == client and record.hop is not None
-    assert [each.key for each in record.hop.evidence] == ["via"]
-
-
 def test_a_proxy_before_a_cloud_needs_no_configuration() -> None:
     talk = Talk()
     talk.login(BOB, VCD, "bob@acme")
@@ -243,17 +216,6 @@ def test_a_proxy_that_names_its_client_needs_no_amendment_when_both_legs_are_see
     talk.say(BOB, PROXY, replace(message, forwarded_for=""), 2)
     assert [(each.kind, each.source.ip) for each in talk.records[-2:]][-1] == ("login", BOB)
     assert talk.amendments() == []
-
-
-def test_a_proxy_that_names_only_itself_does_not_stand_for_its_client() -> None:
-    """Via says that there is a proxy: who asked is seen on the leg before it."""
-    talk = Talk()
-    for _ in range(2):  # the second time its other leg is waited for
-        message = replace(_login_of(talk, "bob"), via="1.1 edge")
-        talk.say(PROXY, VC, _within(message), 1)
-        talk.say(BOB, PROXY, replace(message, via=""), 2)
-    assert [each.source.ip for each in talk.records if each.kind == "login"][-1] == BOB
-    assert len(talk.amendments()) == 1
 
 
 def test_a_message_of_a_kind_not_known_is_passed_over() -> None:

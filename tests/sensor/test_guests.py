@@ -12,6 +12,7 @@ from decoders.message import (
     LoginMethod,
     OperationClass,
     Outcome,
+    Target,
     TicketIssued,
 )
 from sensor.guests import Guests
@@ -192,6 +193,50 @@ def test_a_ticket_stands_for_the_account_until_it_is_released(talk: Talk) -> Non
     assert record.chain and record.chain.path == "VC:admin:GST:appadmin"
     assert talk.path("StartProgramInGuest") == "VC:admin:GST:?"
     assert talk.analysis.gauges()["guest_sessions"] == 0
+
+
+def test_a_session_over_before_its_login_is_decided_has_its_end(talk: Talk) -> None:
+    talk.call(BOB, VCD, "runScript", vapp("app"), operation_class=OperationClass.GUEST, lasts=0.5)
+    begun: dict[str, Any] = {
+        "api": "vix", "token": f"token-vCloudService-{VCD}-{VC}", "target": Target(), "handle": "7",
+        "guest_user": "appadmin",
+    }  # fmt: skip
+    login = GuestLogin(operation="log in", outcome=Outcome.SUCCESS, **begun, **talk.span())
+    assert talk.say(VCD, VC, login, port=9) == []
+    for _ in range(2):  # the second is of what is over
+        closed = GuestLogout(operation="handle closed", **begun, **talk.span())
+        assert talk.say(VCD, VC, closed, port=9) == []
+    talk.finish()
+    told = [each for each in talk.records if each.kind in ("login", "logout")]
+    assert [each.op and each.op.name for each in told] == ["log in", "handle closed"]
+    for record in told:
+        assert record.chain and record.chain.path == f"{BELOW}:GST:appadmin"
+        assert (record.to.service, record.to.user) == ("GST", "appadmin")
+
+
+def test_an_account_that_a_credential_does_not_name_is_one_all_the_same(talk: Talk) -> None:
+    span = talk.span()
+    guest_call(talk, ADMIN, VC, "log in", port=9, guest_user="", **span)
+    begun = GuestLogin(
+        api="vix", operation="log in", token=f"token-admin-{ADMIN}-{VC}", credential="sspi",
+        outcome=Outcome.SUCCESS, handle="7", **span,
+    )  # fmt: skip
+    talk.say(ADMIN, VC, begun, port=9)
+    unnamed = (("credential", "root"),)
+    guest_call(talk, ADMIN, VC, "StartProgramInGuest", guest_user="", details=unnamed)
+    guest_call(talk, ADMIN, VC, "ListFilesInGuest", guest_user="")
+    talk.finish()
+    [record] = [each for each in talk.records if each.kind == "login"]
+    assert record.chain and record.chain.path == talk.path("StartProgramInGuest")
+    assert talk.path("StartProgramInGuest") == "VC:admin:GST:?"
+    assert talk.path("ListFilesInGuest") == "VC:admin"
+
+
+def test_a_process_is_named_by_its_number(talk: Talk) -> None:
+    started = (Target("GuestProgram", name="/bin/id"), Target("GuestProcess", "77"))
+    guest_call(talk, ADMIN, VC, "StartProgramInGuest", related=(*started, Target("X", "secret")))
+    talk.finish()
+    assert talk.find("StartProgramInGuest").extra["related"] == "/bin/id, 77"
 
 
 def test_a_ticket_never_seen_issued_names_nobody(talk: Talk) -> None:

@@ -13,7 +13,9 @@ import pytest
 
 from sensor import _core
 from sensor.exits import Exit
-from sensor.settings import Settings
+from sensor.finding import Level
+from sensor.key_checks import key_findings
+from sensor.settings import KeySettings, Settings
 from tests.command import HOPTAP, TIMEOUT_S, hoptap, write_config
 from tests.conversation import Conversation
 from tests.impair import Packet, write_pcap, write_pcapng
@@ -65,6 +67,28 @@ def test_a_key_log_opens_a_replay(talk: TlsTalk, tmp_path: Path) -> None:
         assert tls["cipher"].startswith("TLS_") and tls["subject"] == f"CN={NAME}"
         assert "reason" not in tls
     assert records_of(capture) == []
+
+
+def test_a_replay_says_what_stayed_closed_and_why(talk: TlsTalk, tmp_path: Path) -> None:
+    capture, log = capture_of(talk, tmp_path), tmp_path / "other.log"
+    log.write_bytes(b"CLIENT_RANDOM " + b"ab" * 32 + b" " + b"cd" * 48 + b"\nno key\nnor this\n")
+    log.chmod(0o600)
+    without = "TLS: 0 of 1 sessions decrypted: 1 without their key"
+    given = "1 keys given, 2 malformed lines in key logs"
+    for keys, said in ((("--decrypt",), without), (("--keys", log), f"{without}, {given}")):
+        for workers in ("1", "2"):
+            done = hoptap("replay", "--workers", workers, *keys, capture)
+            assert done.stderr.splitlines()[-1] == f"hoptap: {said}"
+    assert "TLS" not in hoptap("replay", "--keys", talk.keys, capture).stderr
+
+
+def test_a_replay_says_that_a_private_key_is_of_another(tmp_path: Path) -> None:
+    talk = talk_of(tmp_path, version=ssl.TLSVersion.TLSv1_2, ciphers="AES128-GCM-SHA256")
+    other = tmp_path / "other"
+    other.mkdir()
+    key = talk_of(other).private_key
+    said = hoptap("replay", "--rsa-key", key, capture_of(talk, tmp_path)).stderr
+    assert "1 without their key, 1 key exchanges that no RSA key given opens" in said
 
 
 def test_several_logs_and_workers_are_as_one(tmp_path: Path) -> None:
@@ -218,6 +242,17 @@ def test_check_tells_of_the_intake(talk: TlsTalk, tmp_path: Path) -> None:
     assert found[f"RSA key {talk.private_key}"] == ("ok", "can be read")
     assert found[f"RSA key {talk.keys}"][0] == "problem"
     assert not Path(fifo).exists() and not Path(unix).exists()
+
+
+def test_check_knows_how_long_a_socket_path_may_be(tmp_path: Path) -> None:
+    room = 107 - len(str(tmp_path)) - 1  # unix(7)
+    found = {}
+    for length in (room, room + 1):
+        path = str(tmp_path / ("s" * length))
+        keys = KeySettings(decrypt=True, unix=path)
+        levels = {each.subject: each.level for each in key_findings(Settings(keys=keys))}
+        found[length] = levels[f"keys.unix {path}"]
+    assert found == {room: Level.OK, room + 1: Level.PROBLEM}
 
 
 @pytest.mark.namespace

@@ -22,7 +22,7 @@ from decoders.message import (
     Message,
     Outcome,
 )
-from decoders.vix_opcodes import CLASSES
+from decoders.vix_opcodes import CLASSES, OPEN_VM
 from sensor import _core
 from sensor.flows import Flow
 from sensor.records import Record, Tls
@@ -193,7 +193,7 @@ def read_vix(talk: Talk) -> list[tuple[Any, ...]]:
             f"VIX_E_{error}" if message.error else "",
             _user_of(request) if in_guest else "",
             in_guest and bool(request.request_flags & 8),
-            _first_name(request.body),
+            _configuration(request) or _first_name(request.body),
         ))  # fmt: skip
     return facts
 
@@ -205,6 +205,10 @@ def _user_of(request: Any) -> str | None:
     read = _USERS.get(type(request.credential))
     user = read(request.credential).decode() if read is not None else ""
     return "" if user.startswith("__VMware") else user
+
+
+def _configuration(request: Any) -> str:
+    return bytes(request.body).strip(b"\0").decode() if request.opcode == OPEN_VM else ""
 
 
 def _first_name(body: Any) -> str:

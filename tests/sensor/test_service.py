@@ -89,6 +89,7 @@ def test_the_unit_gives_the_least_that_capturing_needs() -> None:
     assert service["AmbientCapabilities"] == service["CapabilityBoundingSet"] == "CAP_NET_RAW"
     assert service["User"] != "root"
     assert service["LimitCORE"] == "0"
+    assert service["MemorySwapMax"] == "0"
     for name in ("NoNewPrivileges", "MemoryDenyWriteExecute", "PrivateDevices", "ProtectHome"):
         assert service[name] == "yes", name
     assert service["ProtectSystem"] == "strict"

@@ -3,6 +3,7 @@
 import heapq
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -10,6 +11,8 @@ from sensor.correlate.soft.fitting import in_time_order
 from sensor.correlate.soft.kinds import Row, row_of, service_class
 from sensor.correlate.soft.window import Manner, last_ns
 from sensor.correlate.spans import Identity, Span
+
+_SUFFIX_MARKS = "-.:/"
 
 
 @dataclass(slots=True, eq=False)
@@ -25,6 +28,7 @@ class Calls:
         self._by_id: dict[Identity, Call] = {}
         self._at: defaultdict[str, list[Call]] = defaultdict(list)  # may be parents, by service
         self._pending: list[tuple[int, str, Call]] = []  # heap, by end
+        self._named: defaultdict[tuple[str, str], list[Call]] = defaultdict(list)
         self.evicted = 0
 
     def __len__(self) -> int:
@@ -34,6 +38,8 @@ class Calls:
         call = Call(span, row_of(span))
         self._by_id[span.id] = call
         self._at[span.callee].append(call)
+        if span.operation_id:
+            self._named[span.callee, span.operation_id].append(call)
         heapq.heappush(self._pending, (span.end_ns, str(span.id), call))
         while len(self._by_id) > self._calls_max:
             self._evict()
@@ -84,8 +90,7 @@ class Calls:
                 if _end_ns(call.span, manner or loose, horizon_ns) >= before_ns:
                     kept.append(call)
                 else:
-                    self._by_id.pop(call.span.id, None)
-                    call.children = ()
+                    self._leave(call)
             if kept:
                 self._at[service] = kept
             else:
@@ -97,9 +102,32 @@ class Calls:
         call = self._at[service].pop(0)
         if not self._at[service]:
             del self._at[service]
+        self._leave(call)
+        self.evicted += 1
+
+    def _leave(self, call: Call) -> None:
         self._by_id.pop(call.span.id, None)
         call.children = ()
-        self.evicted += 1
+        key = call.span.callee, call.span.operation_id
+        if key in self._named:
+            self._named[key].remove(call)
+            if not self._named[key]:
+                del self._named[key]
+
+    def named(self, child: Span) -> list[Call]:
+        """Requests whose id the call carries, perhaps with a suffix, begun before it."""
+        for identity in ids_above(child.operation_id):
+            found = self._named.get((child.caller, identity))
+            if found:
+                return found
+        return []
+
+
+def ids_above(identity: str) -> Iterator[str]:
+    """The id itself, then without what suffixes it may have."""
+    while identity:
+        yield identity
+        identity = identity[: max(0, *(identity.rfind(mark) for mark in _SUFFIX_MARKS))]
 
 
 class Requests:

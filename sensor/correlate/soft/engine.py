@@ -14,7 +14,7 @@ from sensor.correlate.soft.fitting import HORIZON_NS, Site, fit, in_time_order, 
 from sensor.correlate.soft.kinds import Row, kind_of, service_class
 from sensor.correlate.soft.learning import Effort, Sampler
 from sensor.correlate.soft.manners import Order
-from sensor.correlate.soft.targets import Targets
+from sensor.correlate.soft.targets import Relation, Targets
 from sensor.correlate.soft.window import (
     OPTIONS_MAX,
     Choice,
@@ -22,6 +22,7 @@ from sensor.correlate.soft.window import (
     Options,
     Window,
     choices_of,
+    last_ns,
 )
 from sensor.correlate.spans import Assignment, Candidate, Identity, Span
 
@@ -29,8 +30,13 @@ _NO_ROWS: frozenset[Row] = frozenset()
 _UNKNOWN_MANNER = Manner(False, 50_000_000)
 
 
+# How far an id is trusted that nothing speaks against: clients choose it, and may use it again.
+KEYED = 0.99
+# Sweeps of a window, and how its most probable assignment freezes.
+_SWEEPS = 40
+_COLDER = (2.5, 20.0)
 # Calls that are over leave each so many steps.
-EXPIRE_STEPS = 8
+EXPIRE_STEPS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +54,20 @@ class Bounds:
 
 
 class Engine:
-    def __init__(self, links: Iterable[tuple[str, str]] = (), bounds: Bounds | None = None) -> None:
+    def __init__(
+        self,
+        links: Iterable[tuple[str, str]] = (),
+        bounds: Bounds | None = None,
+        site: Site | None = None,
+    ) -> None:
+        """`site` is what was learned before; without `learned_from` it stays."""
         self._bounds = bounds or Bounds()
         self._links = list(links)
         self._targets = Targets(self._links)
         self._calls = Calls(self._bounds.calls_max)
         self._latest: deque[Call] = deque(maxlen=self._bounds.learned_from)
         self._called: set[str] = set()
-        self._site: Site | None = None
+        self._site = site
         self._decided_until_ns = self._expire_at_ns = 0
         self._seen = 0
         self._learn_at = self._bounds.first_learned_at
@@ -107,15 +119,18 @@ class Engine:
     def _decide(self, until_ns: int) -> list[Assignment]:
         """All calls that ended by then."""
         self._decided_until_ns = max(self._decided_until_ns, until_ns)
-        if self._site is None or self._seen >= self._learn_at:
+        if self._latest and (self._site is None or self._seen >= self._learn_at):
             self._learn()
         ripe = self._calls.ripe(until_ns)
-        mine = [call for call in ripe if call.span.caller in self._called]
-        decided = [
-            Assignment(call.span.id, None, 1.0, ())
-            for call in ripe
-            if call.span.caller not in self._called
-        ]
+        decided: list[Assignment] = []
+        mine = []
+        for call in ripe:
+            if call.span.caller not in self._called:
+                decided.append(Assignment(call.span.id, None, 1.0, ()))
+            elif (parent := self._by_id(call)) is not None:
+                decided.append(_kept(call, parent))
+            else:
+                mine.append(call)
         if mine and self._site is not None:
             decided += self._assign(self._site, mine, until_ns)
         else:
@@ -123,6 +138,32 @@ class Engine:
         if until_ns >= self._expire_at_ns:
             self._expire(until_ns)
         return decided
+
+    def _by_id(self, call: Call) -> Call | None:
+        """The one request whose id the call carries, if nothing speaks against it."""
+        child = call.span
+        if not child.operation_id:
+            return None
+        named = self._calls.named(child)
+        if len(named) > 1 and child.target:
+            linked = self._targets.linked(child.target)
+            named = [each for each in named if each.span.target in linked]
+        if len(named) != 1:
+            return None
+        parent = named[0]
+        site = self._site
+        if site is not None and parent.row in site.never.get(kind_of(child), _NO_ROWS):
+            return None
+        slack = _UNKNOWN_MANNER.slack_ns
+        in_time = (
+            parent.span.served_ns - slack
+            <= child.start_ns
+            <= last_ns(parent.span, HORIZON_NS) + slack
+        )
+        relation = Relation.UNKNOWN
+        if child.target and parent.span.target:
+            relation = self._targets.relation(child.target, parent.span.target)
+        return parent if in_time and relation is not Relation.APART else None
 
     def _expire(self, until_ns: int) -> None:
         site, bounds = self._site, self._bounds
@@ -152,6 +193,13 @@ class Engine:
         ]
         round_ = _Round(site, self._calls, self._targets, [*mine, *ahead], self._bounds.options_max)
         return round_.assignments(mine, self._targets, self._lost)
+
+
+def _kept(call: Call, parent: Call) -> Assignment:
+    """An id says whose the call is."""
+    parent.children += (call,)
+    candidates = Candidate(parent.span.id, KEYED), Candidate(None, 1 - KEYED)
+    return Assignment(call.span.id, parent.span.id, KEYED, candidates)
 
 
 class _Round:
@@ -229,8 +277,8 @@ class _Round:
         sampler, model = self._sampler, self._site.model
         sampler.weigh(model, own_votes=False, lost=lost)
         sampler.begin(model)
-        sampler.sample(model, 60, 1)
-        held = sampler.coldest(model, 1)
+        sampler.sample(model, _SWEEPS, 1)
+        held = sampler.coldest(model, 1, _COLDER)
         wanted = {id(call) for call in mine}
         found = []
         for i, call in enumerate(self._children):

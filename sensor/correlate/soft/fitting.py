@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import median
 
 from sensor.correlate.soft.kinds import Kind, Kinds, Row, service_class
 from sensor.correlate.soft.learning import Effort, Sampler, learn
@@ -105,5 +106,5 @@ def unseen_shares(sampler: Sampler) -> list[float]:
         calls[kind] += 1
     shares = [(orphan + 0.5) / (count + 1) for orphan, count in zip(orphans, calls, strict=True)]
     usual = [share for share, count in zip(shares, calls, strict=True) if count >= _CALLS_LEAST]
-    least = min(usual, default=1.0)
+    least = median(usual) if usual else 1.0
     return [_UNSURE * min(1.0, least / share) for share in shares]

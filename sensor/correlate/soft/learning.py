@@ -5,7 +5,7 @@ what is said of the others.
 """
 
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -121,11 +121,11 @@ class Sampler:
         )
         self.seen = array("d", (each / sweeps for each in seen))
 
-    def coldest(self, model: Model, seed: int) -> "array[int]":
+    def coldest(self, model: Model, seed: int, colder: Sequence[float] = _COLDER) -> "array[int]":
         """The option of each child in the most probable assignment of all."""
         held = array("i", self.window.held)
         arrays, tables = self._arrays(), model.tables()
-        for cold in _COLDER:
+        for cold in colder:
             _core.causes_sample(arrays, tables, held, _COLD_SWEEPS, cold, seed, None, None, 1)
         return held
 

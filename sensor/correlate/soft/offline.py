@@ -1,39 +1,63 @@
 """All calls of a file at once: learned from all, then assigned under what was learned."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
-from sensor.correlate.soft.fitting import fit, roles, unseen_shares
+from sensor.correlate.soft.fitting import fit, roles
 from sensor.correlate.soft.learning import Effort, Sampler
+from sensor.correlate.soft.rehearsal import rehearse
 from sensor.correlate.soft.targets import Targets
-from sensor.correlate.spans import Assignment, Candidate, Span
+from sensor.correlate.spans import Assignment, Candidate, Identity, Span
 
 # Candidates that are written; what the others have is left unsaid.
 CANDIDATES_MAX = 20
 
 
+@dataclass(frozen=True, slots=True)
+class Result:
+    assignments: list[Assignment]  # in the order of the spans
+    expected: dict[Identity, float]  # how far each is expected to be right; see rehearsal.py
+
+
 def assign(
     spans: Sequence[Span], links: Iterable[tuple[str, str]] = (), effort: Effort | None = None
-) -> Iterator[Assignment]:
+) -> list[Assignment]:
     """The parent of each span, in the order given."""
+    return result(spans, links, effort, rehearsed=False).assignments
+
+
+def result(
+    spans: Sequence[Span],
+    links: Iterable[tuple[str, str]] = (),
+    effort: Effort | None = None,
+    *,
+    rehearsed: bool = True,
+) -> Result:
     effort = effort or Effort()
     parents, children = roles(spans)
     if not children:
-        yield from (Assignment(span.id, None, 1.0, ()) for span in spans)
-        return
+        return Result([Assignment(span.id, None, 1.0, ()) for span in spans], {})
     targets = Targets(links)
     fitted = fit(parents, children, targets, effort)
     model, sampler = fitted.site.model, fitted.sampler
     sampler.weigh(model, own_votes=True)
     sampler.sample(model, effort.final_sweeps, 1)
     held = sampler.coldest(model, 1)
-    open_share = unseen_shares(sampler)
-    kinds = sampler.window.child_kind
+    shares, kinds = fitted.site.open_share, sampler.window.child_kind
     assigned = {
-        child.id: _assignment(sampler, i, held[i], open_share[kinds[i]])
+        child.id: _assignment(sampler, i, held[i], shares[kinds[i]])
         for i, child in enumerate(children)
     }
-    for span in spans:
-        yield assigned.get(span.id) or Assignment(span.id, None, 1.0, ())
+    expected = {}
+    if rehearsed and not fitted.site.keepers:
+        stated = {each.span: each.parent for each in assigned.values()}
+        verdicts = rehearse(fitted.site, targets, parents, children, stated)
+        expected = {each.child: float(each.is_right) for each in verdicts}
+    elif rehearsed:
+        expected = {each.span: each.probability for each in assigned.values()}
+    return Result(
+        [assigned.get(span.id) or Assignment(span.id, None, 1.0, ()) for span in spans], expected
+    )
 
 
 def _assignment(sampler: Sampler, child: int, held: int, open_share: float) -> Assignment:

@@ -13,9 +13,9 @@ from enum import Enum
 from functools import lru_cache
 
 # Observations that a link of the inventory is worth, and those of a target not met before.
-KNOWN_WORTH, NOVELTY = 100.0, 0.3
-# The child is unknown, but what the parent's target has is: e^-1.5 that the list is out of date.
-PARENT_KNOWN_LOG = -1.5
+KNOWN_WORTH, NOVELTY = 300.0, 0.3
+# The child is unknown, but what the parent's target has is known: the list is seldom out of date.
+PARENT_KNOWN_LOG = -4.0
 _NOTHING: frozenset[str] = frozenset()
 _DIGITS = re.compile(r"\d+")
 

@@ -8,7 +8,7 @@ import heapq
 import math
 from array import array
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -173,19 +173,19 @@ def narrowed(child: Span, parents: Sequence[Span], targets: Targets) -> Sequence
             for i, parent in enumerate(parents)
             if parent.operation_id and identity.startswith(parent.operation_id)
         ]
-        if len(same) > 1 and linked:
-            return [i for i in same if parents[i].target in linked] or same
+        if linked:  # siblings have the same id: theirs are other targets
+            same = [i for i in same if _may_be_of(parents[i].target, child, linked)]
         if same:
             return same
     if linked:
-        named = [
-            i
-            for i, parent in enumerate(parents)
-            if parent.target in linked or parent.target == child.target or not parent.target
-        ]
+        named = [i for i, parent in enumerate(parents) if _may_be_of(parent.target, child, linked)]
         if any(parents[i].target for i in named):
             return named
     return range(len(parents))
+
+
+def _may_be_of(target: str, child: Span, linked: Collection[str]) -> bool:
+    return not target or target == child.target or target in linked
 
 
 class Choice(NamedTuple):
@@ -218,6 +218,8 @@ def choice_of(child: Span, number: int, parent: Span, targets: Targets) -> Choic
     relation = Relation.UNKNOWN
     if child.target and parent.target:
         relation = targets.relation(child.target, parent.target)
+    if relation is Relation.APART:
+        log = min(log, 0.0)
     rank = log - math.log(abs(child.start_ns - parent.served_ns) + 1e6)
     if relation is Relation.LINKED:
         rank += _LINKED_RANK

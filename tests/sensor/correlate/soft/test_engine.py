@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from sensor.correlate.soft.engine import Bounds, Engine
+from sensor.correlate.soft.engine import KEYED, Bounds, Engine
 from sensor.correlate.soft.learning import Effort
 from sensor.correlate.spans import NOT_SEEN, Assignment, Identity, Span
 from tests.accuracy.traffic import MS, S, Traffic, keyed, requests
@@ -132,3 +132,16 @@ def test_a_call_in_flight_is_small() -> None:
         tracemalloc.stop()
     assert len(engine) == len(spans)
     assert used / len(spans) <= 512
+
+
+def test_an_id_that_the_target_contradicts_does_not_decide() -> None:
+    links = [("vapp-1", "vm-1"), ("vapp-2", "vm-2")]
+    first = Span(1, "user", "VCD", "x", S, S + MS, S, S + MS, target="vapp-1", operation_id="op")
+    child = Span(
+        2, "VCD", "VC", "y", S + 2 * MS, S + 3 * MS, S + 2 * MS, S + 3 * MS, operation_id="op-1"
+    )
+    for target, sure in (("vm-1", True), ("vm-2", False), ("", True)):
+        engine = Engine(links, QUICK)
+        found = feed(engine, [first, replace(child, target=target)]) + engine.finish()
+        verdict = next(each for each in found if each.span == 2)
+        assert (verdict.parent == 1 and verdict.probability == KEYED) == sure

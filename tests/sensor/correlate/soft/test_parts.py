@@ -2,6 +2,8 @@
 
 import pytest
 
+from sensor.correlate.soft import offline
+from sensor.correlate.soft.calls import ids_above
 from sensor.correlate.soft.fitting import fit, roles
 from sensor.correlate.soft.kinds import Kinds, service_class
 from sensor.correlate.soft.learning import Effort
@@ -110,3 +112,25 @@ def test_a_template_is_learned() -> None:
         logs = site.model.count_log[at : at + COUNTS]
         assert logs[1] > -0.1
         assert max(logs[0], *logs[2:]) < -3
+
+
+def test_ids_with_suffixes_lead_to_those_without() -> None:
+    assert list(ids_above("op-7.4a:b")) == ["op-7.4a:b", "op-7.4a", "op-7", "op"]
+    assert list(ids_above("op")) == ["op"]
+    assert list(ids_above("-x")) == ["-x"]
+
+
+@pytest.mark.parametrize("rate_s", [60, 400])
+def test_a_rehearsal_tells_how_right_it_is(rate_s: float) -> None:
+    traffic = requests(400, rate_s)
+    result = offline.result(traffic.spans, effort=Effort(5, 40, 80))
+    right = traffic.share_right({each.span: each.parent for each in result.assignments})
+    made = [span.id for span in traffic.spans if span.caller != "client"]
+    expected = sum(result.expected[each] for each in made) / len(made)
+    assert abs(expected - right) <= 0.02
+
+
+def test_nothing_to_assign() -> None:
+    assert offline.assign([]) == []
+    [only] = offline.assign([call(1)])
+    assert (only.parent, only.probability, only.candidates) == (None, 1.0, ())
