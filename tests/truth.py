@@ -180,8 +180,9 @@ def _verdict(record: Body, fact: Fact) -> str:
 
 def _guest_end(record: Body) -> str:
     """The account inside the guest, which ends a path and which the truth files do not have."""
-    ends_there = record["chain"].get("services", [""])[-1] == "GST"
-    return f":GST:{record['guest_user']}" if ends_there else ""
+    path: str = record["chain"]["path"]
+    at = path.rfind(":GST:")
+    return path[at:] if at >= 0 else ""
 
 
 def main(truth_path: str, records_path: str) -> int:

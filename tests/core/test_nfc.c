@@ -304,7 +304,7 @@ static void check_empty(const struct settings *settings)
 {
     begin("a frame that is its header");
     aio(TO_CLIENT, 1, 5, "", 0, 0);
-    expect("aio< z\\da\\00\\a1\\01 0*7\\05 0*3 @4\n");
+    expect("aio< z\\da\\00\\a1\\01\\00\\00\\00\\00\\00\\00\\00\\05 0*3 @4\n");
     check_row(settings, &talk.row);
 }
 

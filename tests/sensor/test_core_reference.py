@@ -10,7 +10,11 @@ from sensor.flows import Flow
 from tests.reference import transactions
 from tests.sensor.core_events import CAPTURES, events_of, plain, source_of
 
-CLEAR = sorted(path.parent for path in CAPTURES.glob("*-clear*/capture.pcap.zst"))
+CLEAR = sorted(
+    path.parent
+    for path in CAPTURES.glob("*-clear*/capture.pcap.zst")
+    if path.parent.name != "libvirt-clear"  # no HTTP
+)
 CRLF = b"\r\n"
 
 Heard = dict[tuple[object, ...], list[Transaction]]
@@ -56,7 +60,7 @@ def test_transactions(directory: Path, tmp_path: Path) -> None:
     read = transactions(str(capture))
     expected = by_flow([(Flow._make(flow), transaction) for flow, transaction in read])
     assert found.keys() == expected.keys()
-    assert sum(map(len, expected.values())) > 20
+    assert sum(map(len, expected.values())) >= 10
     for flow, heard in expected.items():
         for ours, theirs in zip(found[flow], heard, strict=True):
             assert ours == theirs

@@ -189,6 +189,14 @@ def test_how_records_are_judged(records: list[Body], verdict: str, certain: int)
     assert verdicts.certain == certain
 
 
+@pytest.mark.parametrize("account", ["appadmin", "CORP\\\\eve", "?"])
+def test_the_account_in_a_guest_is_no_part_of_the_path_judged(account: str) -> None:
+    below = {**CALL, "method": "StartProgramInGuest"}
+    chains = [{**TRUTH["chains"][0], "vcenter_calls": [below]}]
+    made = body(f"{RIGHT}:GST:{account}", 0.99, op={"name": "StartProgramInGuest"})
+    assert dict(evaluate([made], {**TRUTH, "chains": chains}).counts["VC"]) == {"right": 1}
+
+
 def test_calls_of_one_flow_are_matched_in_order() -> None:
     calls = [
         {**CALL, "t0": 10.0 + number / 100, "t1": 10.009 + number / 100} for number in range(3)
