@@ -35,6 +35,10 @@ KEYED = 0.99
 # Sweeps of a window, and how its most probable assignment freezes.
 _SWEEPS = 40
 _COLDER = (2.5, 20.0)
+# Calls of unknown kinds after which the site is learned again.
+_STRANGE_MOST = 200
+# Share of what was seen of targets that is forgotten each time that the site is learned.
+_FORGOTTEN = 0.2
 # Calls that are over leave each so many steps.
 EXPIRE_STEPS = 16
 
@@ -66,12 +70,13 @@ class Engine:
         self._targets = Targets(self._links)
         self._calls = Calls(self._bounds.calls_max)
         self._latest: deque[Call] = deque(maxlen=self._bounds.learned_from)
-        self._called: set[str] = set()
+        self._called: set[str] = set()  # classes of services
         self._site = site
         self._decided_until_ns = self._expire_at_ns = 0
         self._seen = 0
         self._learn_at = self._bounds.first_learned_at
         self._evicted_before = 0
+        self._strange = 0
         self.late = 0
         self.hurried = 0
 
@@ -92,11 +97,23 @@ class Engine:
         self._seen += 1
         self.late += span.end_ns <= self._decided_until_ns
         self._latest.append(self._calls.add(span))
-        self._called.add(span.callee)
+        self._called.add(service_class(span.callee))
+        self._notice(span)
         if self._calls.undecided <= self._bounds.undecided_max:
             return []
         self.hurried += 1
         return self._decide(self._calls.next_ripe_ns or 0)
+
+    def _notice(self, span: Span) -> None:
+        """Many calls of kinds that are not known: it is time to learn."""
+        if (
+            self._site is not None
+            and not self._site.model.kinds.kind(span)
+            and service_class(span.caller) in self._called
+        ):
+            self._strange += 1
+            if self._strange >= _STRANGE_MOST:
+                self._learn_at = min(self._learn_at, self._seen)
 
     def end_task(self, identity: Identity, done_ns: int) -> None:
         self._calls.end_task(identity, done_ns)
@@ -125,7 +142,7 @@ class Engine:
         decided: list[Assignment] = []
         mine = []
         for call in ripe:
-            if call.span.caller not in self._called:
+            if service_class(call.span.caller) not in self._called:
                 decided.append(Assignment(call.span.id, None, 1.0, ()))
             elif (parent := self._by_id(call)) is not None:
                 decided.append(_kept(call, parent))
@@ -179,8 +196,11 @@ class Engine:
         bounds = self._bounds
         settled = self._site is not None and self._seen >= 2 * bounds.learned_from
         known = self._site.model if self._site is not None and settled else None
-        effort = bounds.upkeep if settled else bounds.effort
-        self._site = fit(parents, children, Targets(self._links), effort, known).site
+        targets = Targets(self._links)
+        found = fit(parents, children, targets, bounds.effort, known, bounds.upkeep)
+        self._site = found.site
+        self._strange = 0
+        self._targets.forget(_FORGOTTEN)
         self._evicted_before = self.evicted
         self._learn_at = self._seen + min(self._seen, bounds.learned_from)
 
@@ -188,7 +208,7 @@ class Engine:
         ahead = [
             call
             for call in self._calls.pending(until_ns + site.life_ns)
-            if call.span.caller in self._called
+            if service_class(call.span.caller) in self._called
             and site.manners.get(service_class(call.span.caller), _UNKNOWN_MANNER).nested
         ]
         round_ = _Round(site, self._calls, self._targets, [*mine, *ahead], self._bounds.options_max)

@@ -58,8 +58,13 @@ def fit(
     targets: Targets,
     effort: Effort,
     known: Model | None = None,
+    upkeep: Effort | None = None,
 ) -> Fit:
-    """`targets` has the votes of these calls afterwards; `known` is improved if its kinds fit."""
+    """`targets` has the votes of these calls afterwards.
+
+    If there are no other kinds of calls than in `known`, that is improved, with the effort of
+    `upkeep`.
+    """
     found = manners(parents, children)
     kinds = Kinds.of(parents, children)
     if known is not None and kinds.names() == known.kinds.names():
@@ -72,7 +77,10 @@ def fit(
     keepers = order.keepers()
     among = targets_at(parents)
     sampler = Sampler(window, targets, among, order.bonus(keepers))
-    learn(sampler, model, targets, effort, afresh=model is not known)
+    if model is known:
+        learn(sampler, model, targets, upkeep or effort, afresh=False)
+    else:
+        learn(sampler, model, targets, effort)
     site = Site(
         model=model,
         manners=found,

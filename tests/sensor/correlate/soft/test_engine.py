@@ -145,3 +145,31 @@ def test_an_id_that_the_target_contradicts_does_not_decide() -> None:
         found = feed(engine, [first, replace(child, target=target)]) + engine.finish()
         verdict = next(each for each in found if each.span == 2)
         assert (verdict.parent == 1 and verdict.probability == KEYED) == sure
+
+
+def test_traffic_of_a_new_kind_is_learned_soon(traffic: Traffic) -> None:
+    """And what was learned before it is learned again when it comes back."""
+    engine = Engine(bounds=replace(QUICK, learned_from=1024))
+    begin = {"first": 0, "other": 100 * S, "again": 200 * S}
+    found: dict[Identity, Identity | None] = {}
+    for name, later in begin.items():
+        calls = keyed(300, 100) if name == "other" else traffic
+        for span in arrivals(calls.spans):
+            moved = replace(
+                span,
+                id=f"{name}{span.id}",
+                start_ns=span.start_ns + later,
+                end_ns=span.end_ns + later,
+                served_ns=span.served_ns + later,
+                replied_ns=span.replied_ns + later,
+                done_ns=NOT_SEEN if span.done_ns == NOT_SEEN else span.done_ns + later,
+            )
+            found |= parents_of(engine.add(moved) + engine.advance(moved.end_ns))
+    found |= parents_of(engine.finish())
+    again = {
+        span.id: None
+        if found[f"again{span.id}"] is None
+        else int(str(found[f"again{span.id}"])[5:])
+        for span in traffic.spans
+    }
+    assert traffic.share_right({**again}) > 0.9
