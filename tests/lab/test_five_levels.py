@@ -34,6 +34,8 @@ from tests.levels_truth import Judged, as_last_said, judged
 
 pytestmark = [pytest.mark.namespace, pytest.mark.server]
 
+TOLD_S = 60  # on a machine that is busy with other tests
+
 
 @dataclass(frozen=True, slots=True)
 class Seen:
@@ -57,7 +59,7 @@ def seen(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         with listening(lab.switch, SWITCH, _config(directory, with_ids, keys), out) as sensor:
             lab.start(directory, with_ids=with_ids, keys=keys)
             did = lab.work(calm=0, rounds=4) if with_ids else lab.work(calm=1, rounds=2)
-            wait_for(lambda: _told(sensor.records(), did), "the records of all they did")
+            wait_for(lambda: _told(sensor.records(), did), "the records of all they did", TOLD_S)
             records = sensor.stop()
     check = hoptap("check", "-c", directory / "hoptap.toml", "-i", "lo").stdout
     return Seen(with_ids, keys is not None, did, records, judged(did, records), check)
@@ -78,7 +80,7 @@ def _config(directory: Path, with_ids: bool, keys: Path | None) -> Path:
 def _told(records: list[Record], did: list[dict[str, Any]]) -> bool:
     """Is there a record of each program at each level's call?"""
     guests = [each["guest_user"] for each in as_last_said(records) if "guest_user" in each]
-    return len(guests) == 2 * len(did)  # at the vCenter and at the host
+    return len(guests) >= 2 * len(did)  # at the vCenter and at the host
 
 
 def test_who_started_each_program(seen: Seen) -> None:
