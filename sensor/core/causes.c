@@ -25,7 +25,8 @@ static void add_sibling(const struct causes *c, int32_t sibling, const struct ef
                         int64_t latest, struct trigger *trigger)
 {
     bool same = effect->target >= 0 && c->child_target[sibling] == effect->target;
-    const int64_t event[] = {c->child_start[sibling], c->child_end[sibling], c->child_done[sibling]};
+    const int64_t event[] = {c->child_start[sibling], c->child_end[sibling],
+                             c->child_done[sibling]};
     for (int i = START; i <= DONE; i++) {
         if (event[i] > latest)
             continue;
@@ -39,7 +40,8 @@ static void add_sibling(const struct causes *c, int32_t sibling, const struct ef
 /* A parent ends after the latest of its children, whatever its kind. */
 static void add_any(const struct causes *c, int32_t sibling, int64_t latest, struct trigger *own)
 {
-    const int64_t event[] = {c->child_start[sibling], c->child_end[sibling], c->child_done[sibling]};
+    const int64_t event[] = {c->child_start[sibling], c->child_end[sibling],
+                             c->child_done[sibling]};
     for (int i = START; i <= DONE; i++)
         if (event[i] <= latest && event[i] > own->event[ANY + i])
             own->event[ANY + i] = event[i];
@@ -148,7 +150,8 @@ double causes_parent(const struct causes *c, int32_t parent, const int32_t *chil
     double sum = counts_log(c, c->parent_row[parent], children, count, tally);
     for (int i = 0; i < count; i++) {
         int32_t child = children[i];
-        struct effect effect = {c->child_kind[child], c->child_target[child], c->child_start[child]};
+        struct effect effect = {c->child_kind[child], c->child_target[child],
+                                c->child_start[child]};
         sum += effect_log(c, parent, children, i, effect, tally);
     }
     struct effect reply = {c->kinds, -1, c->parent_reply[parent]};

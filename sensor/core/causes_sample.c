@@ -208,8 +208,9 @@ static void step(struct state *s, int32_t child, double cold, enum how how)
         return;
     double from_score = score_of(s, m.from.parent, m.from.list, m.from.count);
     double to_score = score_of(s, m.to.parent, m.to.list, m.to.count);
-    double gain = from_score + to_score + m.gain - (m.from.parent < 0 ? 0 : s->score[m.from.parent]) -
-                  (m.to.parent < 0 ? 0 : s->score[m.to.parent]);
+    double before_move = (m.from.parent < 0 ? 0 : s->score[m.from.parent]) +
+                         (m.to.parent < 0 ? 0 : s->score[m.to.parent]);
+    double gain = from_score + to_score + m.gain - before_move;
     if (log(chance(s) + 1e-300) >= cold * gain + back)
         return;
     set_list(s, m.from.parent, m.from.list, m.from.count, from_score);

@@ -127,7 +127,8 @@ static bool shapes_good(struct arrays *a, const struct causes *c)
     a->groups = (int32_t)groups;
     return all_sized(a, PARENT_START, PARENT_ROW, parents) &&
            all_sized(a, CHILD_START, CHILD_FAILED, children) &&
-           sized(a, OPTION_FROM, children + 1) && all_sized(a, OPTION_PARENT, OPTION_SHARE, options) &&
+           sized(a, OPTION_FROM, children + 1) &&
+           all_sized(a, OPTION_PARENT, OPTION_SHARE, options) &&
            sized(a, GROUP, rows * (kinds + 2) * (kinds + 1)) &&
            sized(a, DENSITY, groups * CAUSES_SLOTS * CAUSES_BINS) &&
            sized(a, COUNT_LOG, rows * kinds * CAUSES_COUNTS) &&
