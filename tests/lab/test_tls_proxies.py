@@ -125,7 +125,8 @@ def test_who_did_it_from_where(seen: Seen, user: str) -> None:
 def test_both_legs_were_decrypted(seen: Seen) -> None:
     for each in seen.records:
         assert each["visibility"] == "decrypted"
-        assert each["tls"]["key_source"] == "keylog"
+        # A session that nginx resumes may be opened by its ticket before its own key comes.
+        assert each["tls"]["key_source"] in ("keylog", "ticket")
         assert "reason" not in each["tls"]
     # what the proxy says of its client is a claim; that the call went to the proxy was seen
     for each in seen.records:
