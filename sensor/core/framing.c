@@ -129,6 +129,27 @@ void framing_drop(struct framing *framing, struct framing_side *side)
     side->known = side->secret = side->carriage_return = side->loose_end = false;
 }
 
+uint32_t framing_fill_head(struct framing_side *side, struct slice data, uint32_t need,
+                           uint64_t time_ns)
+{
+    uint32_t bytes = need - side->head_bytes < data.bytes ? need - side->head_bytes : data.bytes;
+    if (!side->message_bytes)
+        side->start_ns = time_ns;
+    memcpy(side->head + side->head_bytes, data.data, bytes);
+    side->head_bytes = (uint8_t)(side->head_bytes + bytes);
+    side->message_bytes += bytes;
+    return bytes;
+}
+
+void framing_shift(struct framing *framing, enum direction direction, uint64_t time_ns)
+{
+    struct framing_side *side = &framing->side[direction];
+    memmove(side->head, side->head + 1, --side->head_bytes);
+    side->message_bytes--;
+    side->start_ns = time_ns;
+    framing_bulk(framing, direction, 1, time_ns);
+}
+
 enum { CONSOLE_VERSION_BYTES = 12 }; /* "RFB 003.008\n", RFC 6143 section 7.1.1 */
 enum console_state { CONSOLE_VERSION, CONSOLE_CONTENTS };
 
@@ -151,15 +172,11 @@ static uint32_t console_data(struct framing *framing, enum direction direction,
         framing_bulk(framing, direction, bytes, time_ns);
         return bytes;
     }
-    uint32_t need = CONSOLE_VERSION_BYTES - side->head_bytes, used = bytes < need ? bytes : need;
-    if (!side->message_bytes)
-        side->start_ns = time_ns;
-    memcpy(side->head + side->head_bytes, data, used);
-    side->head_bytes = (uint8_t)(side->head_bytes + used);
-    side->message_bytes += used;
+    uint32_t used = framing_fill_head(side, (struct slice){data, bytes}, CONSOLE_VERSION_BYTES,
+                                      time_ns);
     if (console_start(side->head, side->head_bytes) == START_NO) {
         framing->turn = TURN_OPAQUE;
-    } else if (used == need) {
+    } else if (side->head_bytes == CONSOLE_VERSION_BYTES) {
         framing->certain = true;
         framing_hand_up(framing, direction, FRAMED_CONSOLE,
                         (struct slice){side->head, CONSOLE_VERSION_BYTES});

@@ -75,6 +75,11 @@ void framing_bulk(struct framing *framing, enum direction direction, uint64_t by
 /* False, and counted, when memory is short. */
 bool framing_keep(struct framing *framing, struct framing_side *side, const uint8_t *data,
                   uint32_t bytes);
+/* Takes bytes of a head of `need` bytes, the message's first ones; returns how many. */
+uint32_t framing_fill_head(struct framing_side *side, struct slice data, uint32_t need,
+                           uint64_t time_ns);
+/* Drops the first byte of the head, which begins no message. */
+void framing_shift(struct framing *framing, enum direction direction, uint64_t time_ns);
 enum start_verdict console_start(const uint8_t *data, uint32_t bytes);
 /* Forgets the message at hand. */
 void framing_drop(struct framing *framing, struct framing_side *side);

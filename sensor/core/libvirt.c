@@ -154,18 +154,6 @@ static void take_header(struct framing *framing, enum direction direction)
         hand_up(framing, direction);
 }
 
-static uint32_t fill_head(struct framing_side *side, struct slice data, uint64_t time_ns)
-{
-    uint32_t need = LIBVIRT_HEADER_BYTES - side->head_bytes;
-    uint32_t bytes = need < data.bytes ? need : data.bytes;
-    if (!side->message_bytes)
-        side->start_ns = time_ns;
-    memcpy(side->head + side->head_bytes, data.data, bytes);
-    side->head_bytes = (uint8_t)(side->head_bytes + bytes);
-    side->message_bytes += bytes;
-    return bytes;
-}
-
 static uint32_t step_boundary(struct framing *framing, enum direction direction,
                               struct slice data, uint64_t time_ns)
 {
@@ -175,7 +163,7 @@ static uint32_t step_boundary(struct framing *framing, enum direction direction,
         framing->certain = true;
     if (first && framing->decrypted && data.data[0] == CERTIFICATE_TAKEN)
         return 1;
-    uint32_t used = fill_head(side, data, time_ns);
+    uint32_t used = framing_fill_head(side, data, LIBVIRT_HEADER_BYTES, time_ns);
     if (side->head_bytes < LIBVIRT_HEADER_BYTES)
         return used;
     if (fits(direction, side->head))
@@ -209,7 +197,7 @@ static uint32_t step_seek(struct framing *framing, enum direction direction, str
                           uint64_t time_ns)
 {
     struct framing_side *side = &framing->side[direction];
-    uint32_t used = fill_head(side, data, time_ns);
+    uint32_t used = framing_fill_head(side, data, LIBVIRT_HEADER_BYTES, time_ns);
     if (side->head_bytes < LIBVIRT_HEADER_BYTES)
         return used;
     if (fits(direction, side->head)) {
@@ -217,10 +205,7 @@ static uint32_t step_seek(struct framing *framing, enum direction direction, str
         take_header(framing, direction);
         return used;
     }
-    memmove(side->head, side->head + 1, --side->head_bytes);
-    side->message_bytes--;
-    side->start_ns = time_ns;
-    framing_bulk(framing, direction, 1, time_ns);
+    framing_shift(framing, direction, time_ns);
     return used;
 }
 

@@ -71,18 +71,6 @@ enum start_verdict nfc_start(const uint8_t *data, uint32_t bytes)
     return bytes < NFC_TYPE_BYTES ? START_MORE : START_YES;
 }
 
-uint32_t nfc_fill_head(struct framing_side *side, struct slice data, uint32_t need,
-                       uint64_t time_ns)
-{
-    uint32_t bytes = need - side->head_bytes < data.bytes ? need - side->head_bytes : data.bytes;
-    if (!side->message_bytes)
-        side->start_ns = time_ns;
-    memcpy(side->head + side->head_bytes, data.data, bytes);
-    side->head_bytes = (uint8_t)(side->head_bytes + bytes);
-    side->message_bytes += bytes;
-    return bytes;
-}
-
 void nfc_lose(struct framing *framing, enum direction direction)
 {
     struct framing_side *side = &framing->side[direction];
@@ -194,7 +182,7 @@ static uint32_t step_boundary(struct framing *framing, enum direction direction,
                               struct slice data, uint64_t time_ns)
 {
     struct framing_side *side = &framing->side[direction];
-    uint32_t used = nfc_fill_head(side, data, NFC_TYPE_BYTES, time_ns);
+    uint32_t used = framing_fill_head(side, data, NFC_TYPE_BYTES, time_ns);
     if (side->head_bytes < NFC_TYPE_BYTES)
         return used;
     if (aio_start(side->head, side->head_bytes) != START_NO) {
@@ -251,7 +239,7 @@ static uint32_t step_data(struct framing *framing, enum direction direction, str
                           uint64_t time_ns)
 {
     struct framing_side *side = &framing->side[direction];
-    uint32_t used = nfc_fill_head(side, data, NFC_TYPE_BYTES + DATA_HEADER_BYTES, time_ns);
+    uint32_t used = framing_fill_head(side, data, NFC_TYPE_BYTES + DATA_HEADER_BYTES, time_ns);
     if (side->head_bytes < NFC_TYPE_BYTES + DATA_HEADER_BYTES)
         return used;
     uint32_t length = little32(side->head + 8);

@@ -36,9 +36,6 @@ void nfc_gap(struct framing *framing, enum direction direction);
 /* Between nfc.c and nfc_aio.c: one step, bytes taken. */
 uint32_t aio_step(struct framing *framing, enum direction direction, struct slice data,
                   uint64_t time_ns);
-/* Brings side->head to `need` bytes. Bytes taken. */
-uint32_t nfc_fill_head(struct framing_side *side, struct slice data, uint32_t need,
-                       uint64_t time_ns);
 /* What is in side->head is no message, nor what follows: it is counted. */
 void nfc_lose(struct framing *framing, enum direction direction);
 /* Keeps what there is room for of `left` bytes, and hands the message up with the last. */

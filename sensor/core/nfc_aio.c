@@ -123,7 +123,7 @@ static uint32_t step_header(struct framing *framing, enum direction direction, s
                             uint64_t time_ns)
 {
     struct framing_side *side = &framing->side[direction];
-    uint32_t used = nfc_fill_head(side, data, AIO_HEADER_BYTES, time_ns);
+    uint32_t used = framing_fill_head(side, data, AIO_HEADER_BYTES, time_ns);
     if (side->head_bytes == AIO_HEADER_BYTES)
         take_header(framing, direction);
     return used;
@@ -164,20 +164,10 @@ static uint32_t step_io(struct framing *framing, enum direction direction, struc
                         uint64_t time_ns)
 {
     struct framing_side *side = &framing->side[direction];
-    uint32_t used = nfc_fill_head(side, data, AIO_HEADER_BYTES + IO_BYTES, time_ns);
+    uint32_t used = framing_fill_head(side, data, AIO_HEADER_BYTES + IO_BYTES, time_ns);
     if (side->head_bytes == AIO_HEADER_BYTES + IO_BYTES)
         take_io(framing, direction);
     return used;
-}
-
-/* Drops the first byte of the head, which begins no frame. */
-static void shift(struct framing *framing, enum direction direction, uint64_t time_ns)
-{
-    struct framing_side *side = &framing->side[direction];
-    memmove(side->head, side->head + 1, --side->head_bytes);
-    side->message_bytes--;
-    side->start_ns = time_ns;
-    framing_bulk(framing, direction, 1, time_ns);
 }
 
 static uint32_t step_seek(struct framing *framing, enum direction direction, struct slice data,
@@ -191,9 +181,9 @@ static uint32_t step_seek(struct framing *framing, enum direction direction, str
         if (before)
             return before;
     }
-    uint32_t used = nfc_fill_head(side, (struct slice){data.data, 1}, AIO_HEADER_BYTES, time_ns);
+    uint32_t used = framing_fill_head(side, (struct slice){data.data, 1}, AIO_HEADER_BYTES, time_ns);
     while (side->head_bytes && aio_start(side->head, side->head_bytes) == START_NO)
-        shift(framing, direction, time_ns);
+        framing_shift(framing, direction, time_ns);
     if (side->head_bytes < AIO_HEADER_BYTES)
         return used;
     if (is_certain(framing, side->head)) {
@@ -202,7 +192,7 @@ static uint32_t step_seek(struct framing *framing, enum direction direction, str
         return used;
     }
     do
-        shift(framing, direction, time_ns);
+        framing_shift(framing, direction, time_ns);
     while (side->head_bytes && aio_start(side->head, side->head_bytes) == START_NO);
     return used;
 }

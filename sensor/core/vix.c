@@ -129,24 +129,12 @@ static void hand_up(struct framing *framing, enum direction direction)
     side->auth_data = auth;
 }
 
-static uint32_t fill_head(struct framing_side *side, struct slice data, uint32_t need,
-                          uint64_t time_ns)
-{
-    uint32_t bytes = need - side->head_bytes < data.bytes ? need - side->head_bytes : data.bytes;
-    if (!side->message_bytes)
-        side->start_ns = time_ns;
-    memcpy(side->head + side->head_bytes, data.data, bytes);
-    side->head_bytes = (uint8_t)(side->head_bytes + bytes);
-    side->message_bytes += bytes;
-    return bytes;
-}
-
 static uint32_t step_boundary(struct framing *framing, enum direction direction,
                               struct slice data, uint64_t time_ns)
 {
     struct framing_side *side = &framing->side[direction];
     uint32_t need = side->head_bytes < sizeof beginning ? sizeof beginning : VIX_COMMON_BYTES;
-    uint32_t used = fill_head(side, data, need, time_ns);
+    uint32_t used = framing_fill_head(side, data, need, time_ns);
     bool fits = begins(side->head, side->head_bytes);
     if (side->head_bytes < need)
         return used;
@@ -193,16 +181,6 @@ static uint32_t step_auth_data(struct framing *framing, enum direction direction
     return bytes;
 }
 
-/* Drops the first byte of the head, which begins no message. */
-static void shift(struct framing *framing, enum direction direction, uint64_t time_ns)
-{
-    struct framing_side *side = &framing->side[direction];
-    memmove(side->head, side->head + 1, --side->head_bytes);
-    side->message_bytes--;
-    side->start_ns = time_ns;
-    framing_bulk(framing, direction, 1, time_ns);
-}
-
 static uint32_t step_seek(struct framing *framing, enum direction direction, struct slice data,
                           uint64_t time_ns)
 {
@@ -214,9 +192,9 @@ static uint32_t step_seek(struct framing *framing, enum direction direction, str
         if (before)
             return before;
     }
-    uint32_t used = fill_head(side, (struct slice){data.data, 1}, VIX_COMMON_BYTES, time_ns);
+    uint32_t used = framing_fill_head(side, (struct slice){data.data, 1}, VIX_COMMON_BYTES, time_ns);
     while (side->head_bytes && !begins(side->head, side->head_bytes))
-        shift(framing, direction, time_ns);
+        framing_shift(framing, direction, time_ns);
     if (side->head_bytes < VIX_COMMON_BYTES)
         return used;
     if (vix_start(direction, side->head, side->head_bytes) == START_YES) {
@@ -225,7 +203,7 @@ static uint32_t step_seek(struct framing *framing, enum direction direction, str
         return used;
     }
     do
-        shift(framing, direction, time_ns);
+        framing_shift(framing, direction, time_ns);
     while (side->head_bytes && !begins(side->head, side->head_bytes));
     return used;
 }
