@@ -5,13 +5,11 @@ carries as Bearer. The first answer names nobody the second call could be joined
 refresh token itself, so its hash is a session token of its own.
 """
 
-import base64
-import binascii
 from urllib.parse import unquote
 
-from decoders import jsontree
 from decoders.element import Element
 from decoders.http import Headers, bearer_token, path_of, printable
+from decoders.jwt import claims_of
 from decoders.message import (
     Call,
     Login,
@@ -123,11 +121,7 @@ def _login(rest: RestTransaction) -> Login:
 
 def _jwt_user(token: str) -> str:
     """The account in an access token; the signature is not read."""
-    payload = token.split(".")[1] if token.count(".") == 2 else ""
-    try:
-        claims = jsontree.parse(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-    except (binascii.Error, ValueError):
-        return ""
+    claims = claims_of(token)
     names = ("preferred_username", "acct", "username", "sub")
     name = next((name for each in names if (name := claims.value(each))), "")
     domain = claims.value("domain")

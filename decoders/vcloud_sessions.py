@@ -1,12 +1,10 @@
 """How a Cloud Director session gets its identity, says it and ends."""
 
-import base64
-import binascii
 from urllib.parse import unquote
 
-from decoders import jsontree
 from decoders.element import Element
 from decoders.http import basic_user, bearer_token, parameter, printable, query_of, scheme
+from decoders.jwt import claims_of
 from decoders.message import Login, LoginMethod, Logout, Message, Transaction
 from decoders.rest import RestTransaction
 from decoders.saml import Principal, sign_principal
@@ -151,11 +149,7 @@ def _subject(vcd: RestTransaction) -> str:
 def jwt_user(token: str, organisation: str = "") -> str:
     """`sub@org` of an access token, whose issuer is `org@site` with name or id; the signature is
     not read."""
-    payload = token.split(".")[1] if token.count(".") == 2 else ""
-    try:
-        claims = jsontree.parse(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-    except (binascii.Error, ValueError):
-        return ""
+    claims = claims_of(token)
     subject = claims.value("preferred_username") or claims.value("sub")
     issuer, at, _ = claims.value("iss").partition("@")
     if not organisation and at:
