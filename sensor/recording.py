@@ -289,6 +289,7 @@ class Recorder:
             cause=_CAUSES[cause],
             confidence=round(view.confidence, CONFIDENCE_DIGITS),
             parent_id=parent_id,
+            state="provisional" if action.is_provisional else "",
             candidates=tuple(_candidate(action, path, actions) for path in view.candidates),
             evidence=evidence_of((*facts, *proxy_facts(action.proxy), *action.facts)),
         )

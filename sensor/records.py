@@ -40,6 +40,7 @@ class Hop:
     parent_id: str = ""  # record id of the action one level up
     candidates: tuple[Candidate, ...] = ()
     evidence: tuple[Evidence, ...] = ()
+    state: str = ""  # provisional: an amendment with the final word follows
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +195,7 @@ def _hop(hop: Hop | None) -> dict[str, Any] | None:
         "confidence": hop.confidence,
         "candidates": [_candidate(each) for each in hop.candidates],
         "evidence": [_evidence(each) for each in hop.evidence],
+        "state": hop.state,
     }
     return {name: item for name, item in plain.items() if item or name in _KEEP_ZERO}
 

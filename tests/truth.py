@@ -112,7 +112,9 @@ def _cloud_operation(chain: Body) -> str:
 
 
 def evaluate(records: Iterable[Body], truth: Body) -> Verdicts:
-    """Right, unsure (nobody named), ambiguous (the truth among the candidates), wrong, missing."""
+    """Right, unsure (perhaps nobody who was seen), ambiguous (the truth is among the candidates),
+    wrong, missing.
+    """
     return judge(records, facts(truth))
 
 
@@ -174,7 +176,9 @@ def _verdict(record: Body, fact: Fact) -> str:
     candidates = record["hop"].get("candidates", [])
     if candidates:
         paths = {each["path"].removesuffix(guest) for each in candidates}
-        return "ambiguous" if fact.path in paths else "wrong"
+        if fact.path in paths:
+            return "ambiguous"
+        return "unsure" if any(path.startswith("?:?") for path in paths) else "wrong"
     return "unsure" if "?" in path.split(":") else "wrong"
 
 

@@ -141,6 +141,7 @@ class Action:
     paths: tuple[Path, ...] = ()
     settled: bool = False  # verdict and all above it stand
     emitted: bool = False
+    is_provisional: bool = False  # it was said before all was in that may bear on it
     legs_due: bool = False  # the other leg of a proxy is expected
     deadline_ns: int = 0
     children: list[int] = field(default_factory=list)

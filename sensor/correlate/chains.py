@@ -9,7 +9,8 @@ UNSEEN_PAIR: Pair = ("", "")  # written "?:?"
 PAIRS_MAX = 16
 # Ways that are kept; what is left out stays unsaid probability.
 PATHS_MAX = 16
-NEGLIGIBLE = 0.01
+NEGLIGIBLE = 0.005
+CERTAIN = 0.95  # nobody is named alone below it, but by a key
 
 
 class Stated(NamedTuple):
@@ -37,11 +38,20 @@ def paths_of(action: Action, verdict: Verdict, own: Pairs, actions: Actions) -> 
         return (Path(own, 1.0, Cause.NONE, action.seq, 0, ""),)
     ways = _merged(verdict, () if action.is_heir else own, actions)
     if not ways:
-        return (Path((UNSEEN_PAIR, *own), 1.0, Cause.UNSEEN, 0, 0, ""),)
+        return (_unseen(own, 1.0),)
     best = ways[0]
-    if verdict.cause is not Cause.EXPLICIT or _is_shared(best, verdict, actions, len(own)):
+    if verdict.cause is Cause.CORRELATED:
+        nobody = 1.0 - sum(link.weight for link in verdict.links)
+        if nobody >= NEGLIGIBLE:
+            ways = sorted([*ways, _unseen(own, nobody)], key=lambda path: -path.weight)
+    elif _is_shared(best, verdict, actions, len(own)):
         ways[0] = best._replace(weight=min(best.weight, verdict.shared_most))
     return tuple(ways)
+
+
+def _unseen(own: Pairs, weight: float) -> Path:
+    """The way from somebody who was not seen."""
+    return Path((UNSEEN_PAIR, *own), weight, Cause.UNSEEN, 0, 0, "")
 
 
 def _merged(verdict: Verdict, own: Pairs, actions: Actions) -> list[Path]:
@@ -67,12 +77,40 @@ def _merged(verdict: Verdict, own: Pairs, actions: Actions) -> list[Path]:
 
 
 def stated(paths: tuple[Path, ...]) -> Stated:
-    """The path that may be said: where the ways differ, nobody is named."""
-    best = paths[0]
-    if len(paths) == 1:
-        confidence = 0.0 if best.cause is Cause.UNSEEN else best.weight
-        return Stated(best.pairs, best.cause, confidence, best.parent, best.parent_id, ())
-    return Stated(_common(paths), Cause.AMBIGUOUS, best.weight, best.parent, best.parent_id, paths)
+    """The path that may be said: nobody is named of whom several ways, CERTAIN together, differ."""
+    best, likely = paths[0], _likely(paths)
+    if best.cause is Cause.UNSEEN and best.weight >= CERTAIN:
+        return Stated(best.pairs, best.cause, 0.0, best.parent, best.parent_id, ())
+    if len(likely) == 1 and _may_stand(best):
+        return Stated(best.pairs, best.cause, best.weight, best.parent, best.parent_id, ())
+    if len(likely) == 1:
+        likely = (best, _unseen(best.pairs[-1:], 1.0 - best.weight))
+    return Stated(
+        _common(likely), Cause.AMBIGUOUS, best.weight, best.parent, best.parent_id, likely
+    )
+
+
+def gist(action: Action) -> tuple[object, ...]:
+    """What a new record about the action would have to differ in."""
+    if not action.paths:
+        return ()
+    view = stated(action.paths)
+    seen = (action.outcome, action.fault, action.client, action.guest, action.moved)
+    return (view.pairs, view.cause, view.parent, action.is_provisional, *seen)
+
+
+def _likely(paths: tuple[Path, ...]) -> tuple[Path, ...]:
+    """The fewest that are CERTAIN together."""
+    total = 0.0
+    for count, path in enumerate(paths, 1):
+        total += path.weight
+        if total >= CERTAIN:
+            return paths[:count]
+    return paths
+
+
+def _may_stand(path: Path) -> bool:
+    return path.weight >= CERTAIN or path.cause in (Cause.NONE, Cause.EXPLICIT)
 
 
 def _common(paths: tuple[Path, ...]) -> Pairs:

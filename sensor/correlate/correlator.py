@@ -13,24 +13,30 @@ from typing import NamedTuple, TypeVar
 
 from decoders.message import TaskChanged
 from sensor.correlate import chains
-from sensor.correlate.actions import Action, Actions, Cause, Fact, Pairs
+from sensor.correlate.actions import Action, Actions, Cause, Fact, Pairs, Verdict
+from sensor.correlate.experience import Experience
+from sensor.correlate.guess import Guesser
 from sensor.correlate.habits import Habits
 from sensor.correlate.inventory import Inventory, object_id
-from sensor.correlate.judge import Judge, begun_before
+from sensor.correlate.judge import Judge
 from sensor.correlate.keys import is_background, parent_ids
 from sensor.correlate.learning import learn_from_hop, learn_from_result
+from sensor.correlate.rivals import Rivals
+from sensor.correlate.scores import begun_before
 from sensor.services import Services
 
 V = TypeVar("V")
 
 SECOND = 10**9
 ORPHANS_MAX = 64  # actions that wait for a parent under one id
+TAUGHT_LEAST = 0.9  # a hop less probable teaches nothing
 AMENDMENTS_MAX = 16  # per action; an action changes a few times in its life, not more
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    hold_ns: int = 2 * SECOND  # allowed lateness, as CORRELATION section 3 starts with
+    hold_ns: int = 2 * SECOND  # allowed lateness: what is not decided by keys is decided then
+    provisional_ns: int = SECOND // 5  # what is certain enough is said then; 0: never
     horizon_ns: int = 900 * SECOND  # how long an action may still be amended, or be a parent
     task_horizon_ns: int = 24 * 3600 * SECOND  # the same while its task is open
     actions_max: int = 100_000  # about 3 kB each
@@ -59,7 +65,10 @@ class Correlator:
         self._own_pairs = own_pairs
         self.actions = Actions(limits.actions_max, limits.horizon_ns, limits.task_horizon_ns)
         self._habits = Habits()
-        self._judge = Judge(self.actions, inventory, services, self._habits)
+        self.experience = Experience()
+        self._judge = Judge(self.actions, inventory, services)
+        self._guesser = Guesser(self.actions, inventory, services, self._habits, self.experience)
+        self._rivals = Rivals(self.actions)
         self._due: list[tuple[int, int]] = []  # heap of (deadline, action)
         self._orphans: OrderedDict[str, list[int]] = OrderedDict()  # by ids their parent may have
         self._lower_tasks: OrderedDict[tuple[str, str], int] = OrderedDict()  # (cloud, task)
@@ -89,6 +98,10 @@ class Correlator:
         heapq.heappush(self._due, (action.deadline_ns, action.seq))
         self._refer(action)
         self._consider(action, final=False)
+        if self._limits.provisional_ns and not action.settled:
+            early_ns = action.call.end_ns + self._limits.provisional_ns
+            if early_ns < action.deadline_ns:
+                heapq.heappush(self._due, (early_ns, action.seq))
         if action.final:
             learn_from_result(self._inventory, self.actions, action)
         self._wake(action)
@@ -148,9 +161,15 @@ class Correlator:
 
     def _close(self, limit_ns: int) -> None:
         while self._due and self._due[0][0] <= limit_ns:
-            _, seq = heapq.heappop(self._due)
+            due_ns, seq = heapq.heappop(self._due)
             action = self.actions.get(seq)
-            if action is not None and not action.emitted:
+            if action is None:
+                continue
+            if due_ns < action.deadline_ns:
+                self._close_early(action)
+            elif action.is_provisional:
+                self._confirm(action)
+            elif not action.emitted:
                 self._close_one(action, limit_ns)
 
     def _close_one(self, action: Action, limit_ns: int) -> None:
@@ -169,10 +188,37 @@ class Correlator:
         if not action.emitted:
             self._say(action, "")
 
+    def _close_early(self, action: Action) -> None:
+        """Say who it was before all is in, if that is certain and everything above stands."""
+        if action.settled or action.verdict is not None or action.legs_due or not action.final:
+            return
+        verdict = self._judge.verdict(action, self._now_ns, False)
+        if verdict.cause is not Cause.UNSEEN or verdict.sure:
+            return
+        verdict = self._guesser.guess(action, self._rivals.of(action))
+        if not verdict.links or any(not each.settled for each in self._parents(verdict)):
+            return
+        paths = chains.paths_of(action, verdict, self._own_pairs(action), self.actions)
+        if chains.stated(paths).cause is Cause.CORRELATED:
+            action.is_provisional = True
+            self._settle(action, verdict, "")
+
+    def _confirm(self, action: Action) -> None:
+        """What was said early is said again, for good: with what has come since."""
+        verdict = self._judge.verdict(action, self._now_ns, True)
+        if verdict.cause is Cause.UNSEEN and not verdict.sure:
+            verdict = self._guesser.guess(action, self._rivals.of(action))
+        action.is_provisional = False
+        self._settle(action, verdict, "final")
+
+    def _parents(self, verdict: Verdict) -> list[Action]:
+        parents = (self.actions.get(link.parent) for link in verdict.links)
+        return [each for each in parents if each is not None]
+
     def _open_parents(self, action: Action) -> list[Action]:
-        links = action.verdict.links if action.verdict is not None else ()
-        parents = [self.actions.get(link.parent) for link in links]
-        return [each for each in parents if each is not None and not each.settled]
+        if action.verdict is None:
+            return []
+        return [each for each in self._parents(action.verdict) if not each.settled]
 
     def _consider(self, action: Action, final: bool, reason: str = "") -> None:
         """Judge the action; a verdict that may still change waits for the deadline."""
@@ -181,14 +227,37 @@ class Correlator:
         verdict = self._judge.verdict(action, self._now_ns, final)
         if action.asks and verdict.cause is not Cause.EXPLICIT:
             self._watch(action)
+        if verdict.cause is Cause.UNSEEN and not verdict.sure:
+            if not final:
+                self._rivals.add(action)
+                return
+            verdict = self._guesser.guess(action, self._rivals.of(action))
         if not (verdict.sure or final):
             return
+        self._settle(action, verdict, reason)
+
+    def _settle(self, action: Action, verdict: Verdict, reason: str) -> None:
+        self._teach(action, verdict)
+        self._rivals.leave(action)
         action.verdict = verdict
-        for link in verdict.links:
-            parent = self.actions.get(link.parent)
-            if parent is not None and action.seq not in parent.children:
+        for parent in self._parents(verdict):
+            if action.seq not in parent.children:
                 parent.children.append(action.seq)
         self._follow(action, False, reason)
+
+    def _teach(self, action: Action, verdict: Verdict) -> None:
+        """A hop that keys tell, or nearly all of the evidence."""
+        if action.is_provisional:
+            return
+        best = verdict.links[0] if verdict.links else None
+        parent = self.actions.get(best.parent) if best is not None else None
+        if best is None or parent is None or verdict.conflict or best.weight < TAUGHT_LEAST:
+            return
+        if verdict == action.verdict:
+            return
+        if verdict.cause is Cause.EXPLICIT and action.asks:
+            self._guesser.rehearse(action, parent)
+        self._guesser.learn(action, parent, best.weight)
 
     def _follow(self, action: Action, final: bool, reason: str) -> None:
         """Draw the paths anew, and those of everything below, if all above is settled."""
@@ -212,7 +281,7 @@ class Correlator:
         if not action.settled:
             return
         if action.emitted:
-            if _gist(action) != action.said:
+            if chains.gist(action) != action.said:
                 self._say(action, reason or "chain decided")
         elif action.final and not action.legs_due:
             self._say(action, "")
@@ -227,7 +296,7 @@ class Correlator:
             self.pending -= 1
             self._note_habit(action)
         action.emitted = True
-        action.said = _gist(action)
+        action.said = chains.gist(action)
         self._said.append(Said(action, reason))
 
     def _note_habit(self, action: Action) -> None:
@@ -323,12 +392,3 @@ class Correlator:
         if len(table) > self._limits.task_references_max:
             table.popitem(last=False)
             self.references_shed += 1
-
-
-def _gist(action: Action) -> tuple[object, ...]:
-    """What a new record about the action would have to differ in."""
-    if not action.paths:
-        return ()
-    view = chains.stated(action.paths)
-    seen = (action.outcome, action.fault, action.client, action.guest, action.moved)
-    return (view.pairs, view.cause, view.parent, *seen)

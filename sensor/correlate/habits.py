@@ -25,3 +25,7 @@ class Habits:
     def passes_ids(self, client: str) -> bool:
         kept, broken = self._clients.get(client, (0, 0))
         return kept >= CALLS_MIN and kept >= HELD_TO_BROKEN * broken
+
+    def drops_ids(self, client: str) -> bool:
+        kept, broken = self._clients.get(client, (0, 0))
+        return broken >= CALLS_MIN and broken >= HELD_TO_BROKEN * kept

@@ -39,6 +39,7 @@ class Relation(NamedTuple):
         return self.rank is Rank.CONTRARY
 
 
+SAME_OBJECT = ("target", "name")  # keys of evidence that both act on one object, none holds it
 UNKNOWN = Relation(Rank.UNKNOWN, 0.1)
 CONTRARY = Relation(Rank.CONTRARY, 0.05)
 NAME_WEIGHT = 0.95

@@ -21,6 +21,7 @@ from tests.sensor.talk import ADMIN, ALICE, BOB, ESX1, PROXY, VC, VCD, Talk, vap
 
 BELOW = "VCD:bob@acme:VC:vCloudService"
 WEB = vm("vm-1", "web")
+APP = vapp("web")  # its machine has the same name
 
 
 @pytest.fixture
@@ -94,7 +95,7 @@ def test_how_the_account_is_known_is_said(talk: Talk, outcome: Outcome, grade: s
 def test_candidates_end_in_the_guest_too(talk: Talk) -> None:
     talk.login(ALICE, VCD, "alice@acme")
     for person in (BOB, ALICE):
-        talk.call(person, VCD, "runScript", vapp("app"), operation_class=OperationClass.GUEST,
+        talk.call(person, VCD, "runScript", APP, operation_class=OperationClass.GUEST,
                   lasts=0.5)  # fmt: skip
     guest_call(talk, VCD, VC, "StartProgramInGuest")
     talk.finish()
@@ -129,7 +130,7 @@ def test_a_refused_login_says_so(talk: Talk) -> None:
 
 
 def test_a_login_waits_for_its_chain(talk: Talk) -> None:
-    talk.call(BOB, VCD, "runScript", vapp("app"), operation_class=OperationClass.GUEST, lasts=0.5)
+    talk.call(BOB, VCD, "runScript", APP, operation_class=OperationClass.GUEST, lasts=0.5)
     span = talk.span()
     guest_call(talk, VCD, VC, "ValidateCredentialsInGuest", port=9, **span)
     message = GuestLogin(
@@ -196,9 +197,9 @@ def test_a_ticket_stands_for_the_account_until_it_is_released(talk: Talk) -> Non
 
 
 def test_a_session_over_before_its_login_is_decided_has_its_end(talk: Talk) -> None:
-    talk.call(BOB, VCD, "runScript", vapp("app"), operation_class=OperationClass.GUEST, lasts=0.5)
+    talk.call(BOB, VCD, "runScript", APP, operation_class=OperationClass.GUEST, lasts=0.5)
     begun: dict[str, Any] = {
-        "api": "vix", "token": f"token-vCloudService-{VCD}-{VC}", "target": Target(), "handle": "7",
+        "api": "vix", "token": f"token-vCloudService-{VCD}-{VC}", "target": WEB, "handle": "7",
         "guest_user": "appadmin",
     }  # fmt: skip
     login = GuestLogin(operation="log in", outcome=Outcome.SUCCESS, **begun, **talk.span())

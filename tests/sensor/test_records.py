@@ -44,6 +44,7 @@ FULL = Record(
         "p",
         (Candidate("a", "bob", "VCD:bob:VC:svc", 0.5),),
         (Evidence("target", "vm-1", "inferred"),),
+        "provisional",
     ),
     source=Endpoint("1.1.1.1", 1, "VCD", "bob", "s"),
     to=Endpoint("2.2.2.2", 443, "VC", "svc", "t"),
@@ -111,6 +112,7 @@ def test_every_field_in_schema_order() -> None:
                     {"id": "a", "user": "bob", "path": "VCD:bob:VC:svc", "confidence": 0.5}
                 ],
                 "evidence": [{"key": "target", "value": "vm-1", "grade": "inferred"}],
+                "state": "provisional",
             },
             "from": {"ip": "1.1.1.1", "port": 1, "service": "VCD", "user": "bob", "session": "s"},
             "to": {"ip": "2.2.2.2", "port": 443, "service": "VC", "user": "svc", "session": "t"},

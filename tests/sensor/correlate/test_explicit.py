@@ -3,7 +3,7 @@
 import pytest
 
 from decoders.message import Outcome, TicketIssued
-from sensor.correlate.judge import CERTAIN
+from sensor.correlate.chains import CERTAIN
 from tests.sensor.talk import ADMIN, ALICE, BOB, ESX1, ESX2, VC, VCD, Talk, vapp, vm
 
 
@@ -221,11 +221,11 @@ def test_a_task_list_that_comes_first_is_remembered(talk: Talk) -> None:
 def test_a_task_list_that_comes_late_amends(talk: Talk) -> None:
     for client, app in ((BOB, "one"), (ALICE, "two")):
         talk.call(client, VCD, "DELETE vApp", vapp(app), task=f"vcd-{app}")
-    talk.call(VCD, VC, "Destroy_Task", vm("vm-1"), task="task-7")
-    talk.call(VC, ESX1, "Destroy_Task", vm("22"), operation_id="own-1")
+    talk.call(VCD, VC, "Destroy_Task", vm("vm-1", "web"), task="task-7")
+    talk.call(VC, ESX1, "Destroy_Task", vm("22", "web"), operation_id="own-1")
     talk.task(VCD, VC, "task-7")
     talk.wait(5)
-    assert talk.path("Destroy_Task", VC) == "VCD:?:VC:vCloudService"
+    assert talk.path("Destroy_Task", VC) == "?:?:VC:vCloudService"
     before = talk.find("Destroy_Task", VC)
     talk.task(ALICE, VCD, "vcd-two", lower_tasks=("task-7",))
     after = talk.find("Destroy_Task", VC)

@@ -3,7 +3,7 @@
 import pytest
 
 from decoders.message import OperationClass, Outcome, Target
-from sensor.correlate.judge import CERTAIN
+from sensor.correlate.chains import CERTAIN
 from sensor.service_settings import ServiceSettings
 from sensor.site import Site
 from tests.sensor.talk import ADMIN, ALICE, BOB, CAROL, ESX1, ESX2, VC, VCD, Talk, vapp, vm
@@ -30,7 +30,7 @@ def make_vm(talk: Talk, client: str, app: str, host: str, morefs: tuple[str, str
     talk.wait(3)
 
 
-def test_object_verb_and_time_name_who_asked_but_not_for_certain(talk: Talk) -> None:
+def test_object_verb_and_time_name_who_asked(talk: Talk) -> None:
     make_vm(talk, BOB, "shop", ESX1, ("vm-61", "22"))
     make_vm(talk, ALICE, "mail", ESX2, ("vm-62", "22"))
     talk.call(BOB, VCD, "DELETE vApp", vapp("shop"), task="del-shop")
@@ -43,7 +43,7 @@ def test_object_verb_and_time_name_who_asked_but_not_for_certain(talk: Talk) -> 
     assert talk.path("Destroy_Task", ESX1) == "VCD:bob@acme:VC:vCloudService:ESX:vpxuser"
     assert talk.path("Destroy_Task", ESX2) == "VCD:alice@acme:VC:vCloudService:ESX:vpxuser"
     cause, confidence = talk.cause("Destroy_Task", ESX1)
-    assert cause == "correlated" and 0.5 < confidence < CERTAIN
+    assert cause == "correlated" and CERTAIN <= confidence < 0.99
     assert "target" in talk.evidence("Destroy_Task", ESX1)
     assert "container" in talk.evidence("Destroy_Task", VC)
 
@@ -124,7 +124,8 @@ def test_one_persons_two_requests_are_one_person(talk: Talk) -> None:
     talk.call(VCD, VC, "Destroy_Task", vm("vm-61"))
     talk.finish()
     assert talk.path("Destroy_Task", VC) == "VCD:bob@acme:VC:vCloudService"
-    assert talk.cause("Destroy_Task", VC) == ("correlated", 0.94)
+    cause, confidence = talk.cause("Destroy_Task", VC)
+    assert cause == "correlated" and confidence >= CERTAIN
 
 
 def test_an_impossible_verb_is_no_parent(talk: Talk) -> None:
@@ -162,15 +163,20 @@ def test_a_new_vms_name_that_begins_with_its_vapps(talk: Talk) -> None:
     talk.call(VCD, VC, "CloneVM_Task", vm("vm-39"), [vm("", "shop-1 (abc)")], task="c-1")
     talk.finish()
     assert talk.path("CloneVM_Task", VC) == "VCD:bob@acme:VC:vCloudService"
-    assert talk.cause("CloneVM_Task", VC)[1] <= 0.85
+    cause, confidence = talk.cause("CloneVM_Task", VC)
+    assert cause == "correlated" and CERTAIN <= confidence < 0.98
 
 
 def test_time_alone_says_little(talk: Talk) -> None:
     talk.call(BOB, VCD, "deploy", vapp("shop"), task="t")
     talk.call(VCD, VC, "PowerOnVM_Task", vm("vm-61"))
     talk.finish()
-    assert talk.path("PowerOnVM_Task", VC) == "VCD:bob@acme:VC:vCloudService"
-    assert talk.cause("PowerOnVM_Task", VC) == ("correlated", 0.6)
+    assert talk.path("PowerOnVM_Task", VC) == "?:?:VC:vCloudService"
+    cause, confidence = talk.cause("PowerOnVM_Task", VC)
+    assert cause == "ambiguous" and 0.3 < confidence < 0.62
+    candidates = talk.candidates("PowerOnVM_Task", VC)
+    assert set(candidates) == {"bob@acme", ""}
+    assert sum(candidates.values()) == pytest.approx(1, abs=0.001)
 
 
 def test_a_candidate_that_would_have_passed_on_its_own_id(talk: Talk) -> None:
@@ -178,7 +184,8 @@ def test_a_candidate_that_would_have_passed_on_its_own_id(talk: Talk) -> None:
     talk.call(ADMIN, VC, "PowerOnVM_Task", vm("vm-61", "web"), operation_id="his", task="t")
     talk.call(VC, ESX1, "PowerOnVM_Task", vm("22", "web"), operation_id="vpxd-own-1")
     talk.finish()
-    assert talk.cause("PowerOnVM_Task", ESX1)[1] < 0.7
+    cause, confidence = talk.cause("PowerOnVM_Task", ESX1)
+    assert cause == "ambiguous" and confidence < CERTAIN
 
 
 def test_guest_operations_go_all_the_way_down(talk: Talk) -> None:

@@ -1,0 +1,65 @@
+"""How well a possible parent fits a child: by what both act on, and by their verbs."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from sensor.correlate.actions import Action, Fact
+from sensor.correlate.inventory import Inventory
+from sensor.correlate.relations import Relation, View
+from sensor.correlate.verbs import IMPOSSIBLE, compatible
+
+
+class Scored(NamedTuple):
+    parent: Action
+    relation: Relation
+    verb: float
+
+    @property
+    def weight(self) -> float:
+        return self.relation.weight * self.verb
+
+    @property
+    def facts(self) -> tuple[Fact, ...]:
+        relation = self.relation
+        return (Fact(relation.key, relation.value, relation.grade),) if relation.key else ()
+
+
+class Scorer:
+    """Of one child; what the inventory knows of it at its client is looked up once."""
+
+    def __init__(self, child: Action, inventory: Inventory) -> None:
+        self._child = child
+        self._inventory = inventory
+        self._known_view: View | None = None
+
+    @property
+    def view(self) -> View:
+        if self._known_view is None:
+            self._known_view = View(self._child, self._child.client, self._inventory)
+        return self._known_view
+
+    def score(self, parent: Action) -> Scored:
+        view = self.view
+        if parent.server != self._child.client:
+            view = View(self._child, parent.server, self._inventory)
+        return Scored(parent, view.relation(parent), compatible(parent.verb, self._child.verb))
+
+
+def begun_before(parent: Action, child: Action) -> bool:
+    """In packet time; of two that began at once, the one that ended first."""
+    return (parent.call.time_ns, parent.seq) < (child.call.time_ns, child.seq)
+
+
+def narrowed(scored: Sequence[Scored]) -> tuple[list[Scored], tuple[int, ...]]:
+    """Candidates whose object and verb fit best, best first; and what was left out."""
+    possible = [each for each in scored if each.verb > IMPOSSIBLE] or [
+        each._replace(verb=1.0) for each in scored
+    ]
+    if len(possible) <= 1:
+        kept = [each.parent.seq for each in possible]
+        return possible, tuple(each.parent.seq for each in scored if each.parent.seq not in kept)
+    rank = max(each.relation.rank for each in possible)
+    left = [each for each in possible if each.relation.rank == rank]
+    left.sort(key=lambda each: (-each.weight, -each.parent.seq))
+    kept = [each.parent.seq for each in left]
+    return left, tuple(each.parent.seq for each in scored if each.parent.seq not in kept)
