@@ -36,6 +36,7 @@ from sensor.correlate.inventory import Inventory
 from sensor.flows import Flow
 from sensor.gaps import Gaps
 from sensor.hosts import Hosts
+from sensor.knowledge import Knowledge
 from sensor.legs import Legs
 from sensor.logins import Logins
 from sensor.proxyusers import ProxyUsers
@@ -45,7 +46,7 @@ from sensor.sealed import Sealed
 from sensor.services import Services
 from sensor.sessions import Sessions
 from sensor.site import Site
-from sensor.tls import TlsSeen
+from sensor.tls import TlsSeen, tls_of
 from sensor.tls_legs import Legs as TlsSessionLegs
 from sensor.tls_legs import TlsLegs
 
@@ -77,7 +78,10 @@ class AnalysisLimits:
 
 
 class Analysis:
-    """`site` and `trusted_proxies` are what the site knows; the rest is learned."""
+    """`site` and `trusted_proxies` are what the site knows; the rest is learned.
+
+    With `taps` a connection may be seen twice: in packets, and in a process at its end.
+    """
 
     def __init__(
         self,
@@ -88,6 +92,7 @@ class Analysis:
         limits: AnalysisLimits = AnalysisLimits(),
         sensor: SensorRef = SensorRef(),  # noqa: B008 - frozen
         new_id: NewId = new_id,
+        taps: bool = False,
     ) -> None:
         self.sessions = Sessions(limits.sessions_max, limits.tickets_max, limits.idle_timeout_ns)
         self.services = Services(site, trusted_proxies, limits.addresses_max)
@@ -106,6 +111,9 @@ class Analysis:
             (limits.sessions_max, limits.idle_timeout_ns),
         )
         self._correlator = self._calls.correlator
+        self.knowledge = Knowledge(
+            self.services, self.inventory, self._calls.accounts, self._correlator
+        )
         self._logins = Logins(
             self._recorder,
             self.sessions,
@@ -117,7 +125,7 @@ class Analysis:
         self._proxy_users = ProxyUsers(self._logins, self.services, limits.idle_timeout_ns)
         self._hosts = Hosts()
         self._gaps = Gaps()
-        self._tls_legs = TlsLegs()
+        self._tls_legs = TlsLegs(taps=taps)
         self._sealed = Sealed(
             self._recorder, self.services, self._tls_legs, self.services.site.names
         )
@@ -144,9 +152,16 @@ class Analysis:
     def message(
         self, flow: Flow, message: Message, visibility: str = "clear", tls: Tls | None = None
     ) -> list[Record]:
-        legs = self._tls_legs.of(flow) if visibility == "decrypted" else None
-        if legs is not None and self._tls_legs.repeats(legs, flow, message):
-            return []
+        legs = None
+        if visibility == "tapped":
+            legs = self._tls_legs.tapped(flow)
+            tls = tls or (legs.tls if legs is not None else None)
+        elif visibility == "decrypted":
+            legs = self._tls_legs.of(flow)
+        if legs is not None:
+            message = self._tls_legs.unified(legs, flow, message)
+            if self._tls_legs.repeats(legs, flow, message):
+                return []
         at = self._sighting(flow, message, legs)._replace(visibility=visibility, tls=tls)
         handler = self._handlers.get(type(message))
         records = handler(message, at) if handler is not None else []
@@ -159,15 +174,25 @@ class Analysis:
     def tls(self, flow: Flow, seen: TlsSeen, time_ns: int) -> None:
         """Something of the flow's TLS is new."""
         legs = self._tls_legs.seen(flow, seen.identity)
+        session = self._tls_legs.session(flow)
+        if session is not None:
+            session.tls = tls_of(seen)
         self._sealed.seen(flow, seen, time_ns)
         for relay in legs.relays if legs is not None else ():
             if not self.services.of_client(relay):  # a service may relay beside its own calls
                 self.services.proxy(relay)
 
+    def tapped(self, flow: Flow, time_ns: int) -> None:
+        """A tap reads what the flow carries, which may be seen in packets as well."""
+        del time_ns
+        self._tls_legs.tapped(flow)
+
     def gap(
         self, flow: Flow, direction: int, size_bytes: int, time_ns: int, tls: Tls | None = None
     ) -> list[Record]:
         """Bytes of a flow were missed."""
+        if self.services.of_server(flow.server_ip, flow.server_port):
+            self._correlator.lost(time_ns)
         del direction  # both belong to one time of blindness
         return [self._recorder.gap(gap) for gap in self._gaps.add(flow, size_bytes, time_ns, tls)]
 
@@ -232,6 +257,8 @@ class Analysis:
             "objects": len(self.inventory),
             "objects_shed": self.inventory.shed,
             **self._calls.gauges(),
+            "accounts": len(self._calls.accounts),
+            "accounts_shed": self._calls.accounts.shed,
             "hosts": len(self._hosts),
             "hosts_shed": self._hosts.shed,
             "alerts_shed": self._alerts.shed,
@@ -248,10 +275,12 @@ class Analysis:
 
     def _sighting(self, flow: Flow, message: Message, legs: TlsSessionLegs | None) -> Sighting:
         """Who sent the message: the flow's client, or whom a proxy there names."""
-        front, flow = (flow, flow) if legs is None else (legs.front, legs.back)
+        front = flow
+        if legs is not None:
+            front, flow = legs.front, legs.at(legs.back, flow)
         ip, port = front.client_ip, front.client_port
-        facts = leg_facts(legs)
-        claim = self._claims.get(front) if self._claims else None
+        facts = leg_facts(legs, flow)
+        claim = self._claim(front, legs) if self._claims else None
         grade = "asserted" if self.services.trusts(front.client_ip) else "claimed"
         if claim is not None:
             ip, port = claim.ip, claim.port
@@ -267,6 +296,11 @@ class Analysis:
             facts += (Fact(VIA, message.via, "claimed"),)
         self.services.client_since(ip, message.time_ns)
         return Sighting(flow, ip, port, facts=facts, proxy=self._proxy_users.of(front))
+
+    def _claim(self, front: Flow, legs: TlsSessionLegs | None) -> _Claim | None:
+        """Of the flow, or of the same connection as its packets show it."""
+        same = [front] if legs is None else [each for each in legs.flows if each.ends == front.ends]
+        return next((self._claims[each] for each in same if each in self._claims), None)
 
     def _login(self, message: Login, at: Sighting) -> list[Record]:
         if message.method is LoginMethod.TICKET:

@@ -18,6 +18,7 @@ from decoders.message import (
     TaskChanged,
     TicketIssued,
 )
+from sensor.accounts import Accounts
 from sensor.alerts.rules import Alerts
 from sensor.correlate.actions import Action, Aside, Fact
 from sensor.correlate.correlator import Correlator, Limits
@@ -62,6 +63,7 @@ class Calls:
         self._lineage = Lineage(sessions, services, self.correlator, bounds[0])
         self._guests = Guests(idle_timeout_ns=bounds[1])
         self._opened = Opened()
+        self.accounts = Accounts()
         self._unnamed: OrderedDict[int, list[int]] = OrderedDict()  # session -> its actions
         self._unnamed_shed = 0
         self._last_call: tuple[Flow | None, int, int] = (None, 0, 0)  # flow, time, its action
@@ -186,6 +188,7 @@ class Calls:
         for action, reason in self.correlator.take():
             record = self._recorder.action(action, reason, self.correlator.actions)
             records.append(record)
+            self.accounts.note(record)
             self._opened.said(action.seq, record)
             if action.login is not None:
                 self._lineage.said(action)
@@ -204,7 +207,7 @@ class Calls:
             "actions_pending": correlator.pending,
             "actions_shed": correlator.actions.shed,
             "amendments_shed": correlator.amendments_shed,
-            "waiting_ids_shed": correlator.ids_shed,
+            "waiting_ids_shed": correlator.orphans.shed,
             "task_references_shed": correlator.references_shed,
             "unnamed_sessions_shed": self._unnamed_shed,
             "ticket_sessions_shed": self._lineage.shed,

@@ -18,9 +18,9 @@ from typing import Any
 
 from exporters.outbox import SinkError
 from sensor import learned
+from sensor.learned import News
 from sensor.metrics import Counted
 from sensor.records import Record, as_dict
-from sensor.services import Learned
 
 APPLICATION_ID = 0x686F7074  # "hopt", SQLite header offset 68
 SCHEMA_VERSION = 1
@@ -62,6 +62,9 @@ class HistoryError(SinkError):
     """The history cannot be opened, read or written. One line."""
 
 
+NEWS_MAX = 16  # of what is learned, while nothing can be written
+
+
 @dataclass(frozen=True, slots=True)
 class Bounds:
     """What the history may hold. `keep_days` None: no record is too old (a replay)."""
@@ -81,17 +84,22 @@ class History:
         *,
         bounds: Bounds = Bounds(),
         removed: Counted | None = None,
+        aliases: Callable[[dict[str, Any]], set[str]] | None = None,
         clock_ns: Callable[[], int] = time.time_ns,
     ) -> None:
-        """Opens, or makes, the database. Raises HistoryError."""
+        """Opens, or makes, the database. Raises HistoryError.
+
+        `aliases`: what else a record is asked for by, as pseudonyms that sinks send.
+        """
         self._path = path
+        self._aliases = aliases
         self._bounds = bounds
         self._removed = removed
         self._clock_ns = clock_ns
         with _errors_of(path):
             self._database = _open_writable(path)
         self.bytes = 0  # in use, after the last write
-        self._news: deque[Sequence[Learned]] = deque(maxlen=1)  # of what is learned, all of it
+        self._news: deque[News] = deque(maxlen=NEWS_MAX)
         self.prune()
 
     def write(self, records: Sequence[Record]) -> None:
@@ -104,12 +112,12 @@ class History:
         if self.bytes > self._bounds.bytes_max:
             self.prune()
 
-    def recalled(self) -> list[Learned]:
-        """What earlier runs learned of addresses. Before the first write."""
+    def recalled(self) -> News:
+        """What earlier runs learned. Before the first write."""
         with _errors_of(self._path):
             return learned.read(self._database)
 
-    def remember(self, news: Sequence[Learned]) -> None:
+    def remember(self, news: News) -> None:
         """To be written soon; from any thread."""
         self._news.append(news)
 
@@ -129,10 +137,10 @@ class History:
                 self._database.close()
 
     def _write_news(self) -> None:
-        if self._news:
-            news = self._news.popleft()
+        while self._news:
             with _errors_of(self._path):
-                learned.write(self._database, news, self._oldest_ns())
+                learned.write(self._database, self._news[0], self._clock_ns(), self._oldest_ns())
+            self._news.popleft()
 
     def _oldest_ns(self) -> int:
         if self._bounds.keep_days is None:
@@ -169,7 +177,8 @@ class History:
         if not inserted.rowcount:
             return
         number = inserted.lastrowid
-        for folded in {name.casefold() for name in names_of(body)}:
+        names = {*names_of(body), *(self._aliases(body) if self._aliases else ())}
+        for folded in {name.casefold() for name in names}:
             self._database.execute("INSERT OR IGNORE INTO name (folded) VALUES (?)", (folded,))
             self._database.execute(
                 "INSERT INTO mention SELECT number, ? FROM name WHERE folded = ?", (number, folded)
@@ -213,8 +222,8 @@ def find(path: Path, query: Query) -> list[dict[str, Any]]:
         return list(_found(database, query))
 
 
-def addresses(path: Path) -> list[Learned]:
-    """What was learned of addresses, the latest first. Raises HistoryError."""
+def known(path: Path) -> News:
+    """What was learned. Raises HistoryError."""
     with _errors_of(path), closing(_open_readable(path)) as database:
         _check_ours(database, path)
         return learned.read(database)

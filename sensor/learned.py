@@ -1,41 +1,111 @@
-"""What traffic showed of addresses, kept in the history's database from one run to the next."""
+"""What traffic taught, kept in the history's database from one run to the next.
 
-import sqlite3
-from collections.abc import Iterable
-
-from sensor.services import Learned
-
-_TABLE = """
-CREATE TABLE IF NOT EXISTS address (
-    ip TEXT NOT NULL,
-    port INTEGER NOT NULL,
-    service TEXT NOT NULL,
-    strength INTEGER NOT NULL,
-    seen_ns INTEGER NOT NULL,
-    PRIMARY KEY (ip, port, service)
-) WITHOUT ROWID
+Addresses and accounts of services, the inventory's objects, and the lessons of the correlation.
+What is not seen any more is forgotten after the history's days.
 """
 
+import json
+import sqlite3
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
-def write(database: sqlite3.Connection, learned: Iterable[Learned], oldest_ns: int) -> None:
+from sensor.accounts import Account
+from sensor.correlate.inventory import Known
+from sensor.services import Learned
+
+_TABLES = (
+    """CREATE TABLE IF NOT EXISTS address (
+        ip TEXT NOT NULL,
+        port INTEGER NOT NULL,
+        service TEXT NOT NULL,
+        strength INTEGER NOT NULL,
+        seen_ns INTEGER NOT NULL,
+        PRIMARY KEY (ip, port, service)
+    ) WITHOUT ROWID""",
+    """CREATE TABLE IF NOT EXISTS account (
+        service TEXT NOT NULL,
+        user TEXT NOT NULL,
+        body TEXT NOT NULL,
+        seen_ns INTEGER NOT NULL,
+        PRIMARY KEY (service, user)
+    ) WITHOUT ROWID""",
+    """CREATE TABLE IF NOT EXISTS object (
+        host TEXT NOT NULL,
+        id TEXT NOT NULL,
+        body TEXT NOT NULL,
+        seen_ns INTEGER NOT NULL,
+        PRIMARY KEY (host, id)
+    ) WITHOUT ROWID""",
+    """CREATE TABLE IF NOT EXISTS lesson (
+        name TEXT NOT NULL PRIMARY KEY,
+        body TEXT NOT NULL
+    ) WITHOUT ROWID""",
+)
+_FADING = ("address", "account", "object")
+OBJECTS_RECALLED_MAX = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """What was learned: all of it, but of the objects those that changed."""
+
+    addresses: Sequence[Learned] = ()
+    accounts: Sequence[Account] = ()
+    objects: Sequence[Known] = ()
+    gone: Sequence[tuple[str, str]] = ()  # objects that are no more
+    lessons: Mapping[str, Any] = field(default_factory=dict)  # of the correlation
+
+
+def write(database: sqlite3.Connection, news: News, now_ns: int, oldest_ns: int) -> None:
     """Add what is new, and forget what was not seen since `oldest_ns`."""
     with database:
-        database.execute(_TABLE)
+        for table in _TABLES:
+            database.execute(table)
         database.executemany(
             "INSERT INTO address VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
             " strength = max(strength, excluded.strength),"
             " seen_ns = max(seen_ns, excluded.seen_ns)",
-            learned,
+            news.addresses,
         )
-        database.execute("DELETE FROM address WHERE seen_ns < ?", (oldest_ns,))
+        database.executemany(
+            "INSERT OR REPLACE INTO account VALUES (?, ?, ?, ?)",
+            ((each.service, each.user, json.dumps(each), each.seen_ns) for each in news.accounts),
+        )
+        database.executemany(
+            "INSERT OR REPLACE INTO object VALUES (?, ?, ?, ?)",
+            ((each.host, each.id, json.dumps(each), now_ns) for each in news.objects),
+        )
+        database.executemany("DELETE FROM object WHERE host = ? AND id = ?", news.gone)
+        database.executemany(
+            "INSERT OR REPLACE INTO lesson VALUES (?, ?)",
+            ((name, json.dumps(body)) for name, body in news.lessons.items()),
+        )
+        for table in _FADING:
+            database.execute(f"DELETE FROM {table} WHERE seen_ns < ?", (oldest_ns,))
 
 
-def read(database: sqlite3.Connection) -> list[Learned]:
-    """The latest first: of two that speak of one address it is the one to believe."""
-    if not database.execute("SELECT 1 FROM sqlite_schema WHERE name = 'address'").fetchone():
-        return []
-    rows = database.execute(
+def read(database: sqlite3.Connection) -> News:
+    """Addresses the latest first: of two that speak of one it is the one to believe."""
+    there = {name for (name,) in database.execute("SELECT name FROM sqlite_schema")}
+
+    def rows(table: str, query: str) -> list[tuple[Any, ...]]:
+        return database.execute(query).fetchall() if table in there else []
+
+    addresses = rows(
+        "address",
         "SELECT ip, port, service, strength, seen_ns FROM address"
-        " ORDER BY seen_ns DESC, strength DESC"
+        " ORDER BY seen_ns DESC, strength DESC",
     )
-    return [Learned(*row) for row in rows]
+    accounts = rows("account", "SELECT body FROM account ORDER BY seen_ns DESC")
+    objects = rows(
+        "object", f"SELECT body FROM object ORDER BY seen_ns DESC LIMIT {OBJECTS_RECALLED_MAX}"
+    )
+    lessons = rows("lesson", "SELECT name, body FROM lesson")
+    return News(
+        [Learned(*row) for row in addresses],
+        [Account(*json.loads(body)) for (body,) in accounts],
+        [Known(*json.loads(body)) for (body,) in objects],
+        (),
+        {name: json.loads(body) for name, body in lessons},
+    )

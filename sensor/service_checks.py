@@ -1,10 +1,14 @@
 """`hoptap check` of services: what the site says of them, what was learned, where both differ."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
 from decoders.systems import SYSTEMS
+from sensor.accounts import PEOPLE_MAX, Account
+from sensor.correlate.inventory import Known
 from sensor.finding import Finding, Level
+from sensor.learned import News
 from sensor.service_settings import ServiceSettings
 from sensor.services import Learned, Strength
 from sensor.settings import Settings
@@ -18,14 +22,17 @@ _HOW = {
 }
 
 
-def service_findings(settings: Settings, learned: Sequence[Learned]) -> Iterator[Finding]:
-    """`learned`: the latest first."""
+def service_findings(settings: Settings, news: News) -> Iterator[Finding]:
+    """`news`: what earlier runs learned, the latest first."""
+    learned = news.addresses
     entries, site = settings.service, Site(settings.service)
     known = ", ".join(SYSTEMS)
     text = f"{len(entries)} configured" if entries else "none configured: known by what they answer"
     yield Finding(Level.OK, "services", f"{text}; hoptap reads {known}")
     yield from (_configured(entry) for entry in entries)
     yield from _learned(learned)
+    yield from _accounts(news.accounts, site)
+    yield from _inventory(news.objects)
     for one, other in site.overlaps():
         text = f"{_place(one)} is both {one.service} and {other.service} in the configuration"
         yield Finding(Level.PROBLEM, f"service {one.service}", text)
@@ -58,6 +65,33 @@ def _learned(learned: Sequence[Learned]) -> Iterator[Finding]:
         last = datetime.fromtimestamp(found[0].seen_ns / 10**9, UTC)
         text = f"{', '.join(said)}; last seen {last:%Y-%m-%d %H:%M} UTC"
         yield Finding(Level.OK, f"learned {service}", text)
+
+
+def _accounts(accounts: Sequence[Account], site: Site) -> Iterator[Finding]:
+    for each in sorted(accounts, key=lambda account: -account.calls)[:SHOWN]:
+        people = f"{len(each.people)}{' or more' if len(each.people) >= PEOPLE_MAX else ''}"
+        text = (
+            f"{each.caller} acts under it at {each.service}, from {', '.join(each.addresses)}: "
+            f"{each.calls:,} calls for {people} people"
+        )
+        homes = site.homes(each.user)
+        if homes and each.caller not in homes:
+            text += f"; the configuration says that it is {' and '.join(sorted(homes))}'s"
+            yield Finding(Level.PROBLEM, f"account {each.user}", text)
+        else:
+            yield Finding(Level.OK, f"learned account {each.user}", text)
+
+
+def _inventory(objects: Sequence[Known]) -> Iterator[Finding]:
+    """A line: objects by type, at how many services."""
+    if not objects:
+        return
+    types = Counter(each.type or "untyped" for each in objects)
+    kinds = ", ".join(f"{count:,} {kind}" for kind, count in types.most_common(SHOWN))
+    joined = sum(bool(each.peers or each.uuid or each.instance_uuid) for each in objects)
+    hosts = len({each.host for each in objects})
+    text = f"{kinds} at {hosts:,} services; {joined:,} of them known at others, or by a UUID"
+    yield Finding(Level.OK, "learned inventory", text)
 
 
 def _contradicted(site: Site, learned: Sequence[Learned]) -> Iterator[Finding]:

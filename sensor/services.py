@@ -13,6 +13,7 @@ from typing import NamedTuple, TypeVar
 
 from decoders.message import Call, Login, Message, Outcome, ServerSeen
 from decoders.systems import PRODUCT_ACCOUNTS, SERVICE_OF_API
+from sensor.processes import is_address
 from sensor.site import PROXY, Site
 
 HOST_APIS = frozenset({"authd", "nfc", "vix"})  # also of VMware's products for a workstation
@@ -41,6 +42,7 @@ USERS_OF_SERVICE = 2
 
 _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 K = TypeVar("K")
+At = TypeVar("At", str, tuple[str, int])  # an address, or one with a port
 V = TypeVar("V")
 
 
@@ -243,11 +245,13 @@ class Services:
             if (ip, entry[0]) not in ports
         ]
         found += [Learned(ip, 0, PROXY, Strength.IMPLIED, self._now_ns) for ip in self._proxies]
-        return [each for each in found if each.seen_ns]
+        return [each for each in found if each.seen_ns and is_address(each.ip)]
 
     def recall(self, learned: Iterable[Learned]) -> None:
         """What an earlier run learned; believed until anything says otherwise."""
         for each in learned:
+            if self.site.excludes(each.ip):
+                continue
             if each.service == PROXY:  # two requests show it anew; a service there would be unseen
                 continue
             entry = (each.service, Strength.GUESSED, 0)
@@ -288,7 +292,9 @@ class Services:
         known = self._by_ip.get(ip)
         return self.site.of(ip) or (known[0] if known is not None else "")
 
-    def _learn(self, table: OrderedDict[K, Entry], key: K, service: str, strength: int) -> None:
+    def _learn(self, table: OrderedDict[At, Entry], key: At, service: str, strength: int) -> None:
+        if self.site.excludes(key if isinstance(key, str) else key[0]):
+            return
         known = table.get(key)
         if known is None or strength > known[1] or not known[2]:  # 0: of an earlier run
             table[key] = (service, strength, self._now_ns)

@@ -31,8 +31,12 @@ class Place(NamedTuple):
 class Site:
     """Of networks that hold an address the smallest counts; of those the one that names a port."""
 
-    def __init__(self, entries: Iterable[ServiceSettings] = ()) -> None:
+    def __init__(
+        self, entries: Iterable[ServiceSettings] = (), no_services: Iterable[str] = ()
+    ) -> None:
+        """`no_services`: networks that hold none, whatever is seen of them."""
         entries = tuple(entries)
+        self._excluded = tuple(map(ipaddress.ip_network, no_services))
         self.services = frozenset(entry.id for entry in entries)
         self.names = dict(_names(entries))  # of servers, in lower case -> service
         places = [place for entry in entries for place in _places(entry)]
@@ -55,6 +59,16 @@ class Site:
         """The service that calls from there, or ""."""
         places = self._holding(ip) if self._places else ()
         return places[0].service if places else ""
+
+    def excludes(self, ip: str) -> bool:
+        """Does the site say that no service is there? An entry that names one counts more."""
+        if not self._excluded or self.of(ip):
+            return False
+        try:
+            address = ipaddress.ip_address(ip)
+        except ValueError:
+            return False
+        return any(address in network for network in self._excluded)
 
     def has_account(self, user: str) -> bool:
         """Do services act under this account?"""

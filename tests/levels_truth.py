@@ -30,7 +30,7 @@ class Judged:
     def is_likeliest(self) -> bool:
         """Nobody is named, but of those who may have done it this one is the most probable."""
         found = [each["path"] for each in self.record["hop"].get("candidates", ())]
-        return self.did["path"] == next((each for each in found if each[0] != "?"), "")
+        return bool(self.did["path"] == next((each for each in found if each[0] != "?"), ""))
 
     def was_alone(self, others: list[dict[str, Any]]) -> bool:
         """Could nobody else have caused it, going by time?"""

@@ -19,8 +19,8 @@ from sensor.correlate.guess import Guesser
 from sensor.correlate.habits import Habits
 from sensor.correlate.inventory import Inventory, object_id
 from sensor.correlate.judge import Judge
-from sensor.correlate.keys import is_background, parent_ids
 from sensor.correlate.learning import learn_from_hop, learn_from_result
+from sensor.correlate.orphans import Orphans
 from sensor.correlate.rivals import Rivals
 from sensor.correlate.scores import begun_before
 from sensor.services import Services
@@ -28,7 +28,9 @@ from sensor.services import Services
 V = TypeVar("V")
 
 SECOND = 10**9
-ORPHANS_MAX = 64  # actions that wait for a parent under one id
+# After bytes were missed, or actions shed, a cause may be among them for so long.
+BLIND_NS = 60 * SECOND
+BLIND_DOUBT = 25.0
 TAUGHT_LEAST = 0.9  # a hop less probable teaches nothing
 AMENDMENTS_MAX = 16  # per action; an action changes a few times in its life, not more
 
@@ -64,20 +66,20 @@ class Correlator:
         self._inventory = inventory
         self._own_pairs = own_pairs
         self.actions = Actions(limits.actions_max, limits.horizon_ns, limits.task_horizon_ns)
-        self._habits = Habits()
+        self.habits = Habits()
         self.experience = Experience()
         self._judge = Judge(self.actions, inventory, services)
-        self._guesser = Guesser(self.actions, inventory, services, self._habits, self.experience)
+        self._guesser = Guesser(self.actions, inventory, services, self.habits, self.experience)
         self._rivals = Rivals(self.actions)
         self._due: list[tuple[int, int]] = []  # heap of (deadline, action)
-        self._orphans: OrderedDict[str, list[int]] = OrderedDict()  # by ids their parent may have
+        self.orphans = Orphans(limits.waiting_ids_max)
         self._lower_tasks: OrderedDict[tuple[str, str], int] = OrderedDict()  # (cloud, task)
         self._parent_tasks: OrderedDict[tuple[str, str], str] = OrderedDict()  # (server, task)
         self._now_ns = 0
+        self._blind_until_ns = 0
         self._age_ns = 0  # when old actions are looked for next
         self._said: list[Said] = []
         self.pending = 0
-        self.ids_shed = 0
         self.references_shed = 0
         self.amendments_shed = 0
 
@@ -88,6 +90,10 @@ class Correlator:
     def take(self) -> list[Said]:
         said, self._said = self._said, []
         return said
+
+    def lost(self, time_ns: int) -> None:
+        """Something that may have been a cause was not seen."""
+        self._blind_until_ns = max(self._blind_until_ns, time_ns + BLIND_NS)
 
     def add(self, action: Action) -> None:
         """A new action; its ids, objects and names are set."""
@@ -105,7 +111,13 @@ class Correlator:
         if action.final:
             learn_from_result(self._inventory, self.actions, action)
         self._wake(action)
-        if self.actions.is_full and not self.actions.shed_one() and self._due:
+        if self.actions.is_full:
+            self._shed()
+
+    def _shed(self) -> None:
+        """The oldest action leaves before its time."""
+        self.lost(self._now_ns)
+        if not self.actions.shed_one() and self._due:
             self._close(self._due[0][0])
             self.actions.shed_one()
 
@@ -195,7 +207,7 @@ class Correlator:
         verdict = self._judge.verdict(action, self._now_ns, False)
         if verdict.cause is not Cause.UNSEEN or verdict.sure:
             return
-        verdict = self._guesser.guess(action, self._rivals.of(action))
+        verdict = self._guess(action)
         if not verdict.links or any(not each.settled for each in self._parents(verdict)):
             return
         paths = chains.paths_of(action, verdict, self._own_pairs(action), self.actions)
@@ -207,9 +219,14 @@ class Correlator:
         """What was said early is said again, for good: with what has come since."""
         verdict = self._judge.verdict(action, self._now_ns, True)
         if verdict.cause is Cause.UNSEEN and not verdict.sure:
-            verdict = self._guesser.guess(action, self._rivals.of(action))
+            verdict = self._guess(action)
         action.is_provisional = False
         self._settle(action, verdict, "final")
+
+    def _guess(self, action: Action) -> Verdict:
+        is_blind = action.call.time_ns < self._blind_until_ns
+        self._guesser.doubt = BLIND_DOUBT if is_blind else 1.0
+        return self._guesser.guess(action, self._rivals.of(action))
 
     def _parents(self, verdict: Verdict) -> list[Action]:
         parents = (self.actions.get(link.parent) for link in verdict.links)
@@ -226,12 +243,12 @@ class Correlator:
             return
         verdict = self._judge.verdict(action, self._now_ns, final)
         if action.asks and verdict.cause is not Cause.EXPLICIT:
-            self._watch(action)
+            self.orphans.watch(action)
         if verdict.cause is Cause.UNSEEN and not verdict.sure:
             if not final:
                 self._rivals.add(action)
                 return
-            verdict = self._guesser.guess(action, self._rivals.of(action))
+            verdict = self._guess(action)
         if not (verdict.sure or final):
             return
         self._settle(action, verdict, reason)
@@ -304,7 +321,7 @@ class Correlator:
         if action.asks and action.verdict is not None and not (action.hard or action.given):
             cause = action.verdict.cause
             if cause is not Cause.NONE:
-                self._habits.note(action.client, cause is Cause.EXPLICIT)
+                self.habits.note(action.client, cause is Cause.EXPLICIT)
 
     def _again(self, action: Action) -> None:
         """A key came late."""
@@ -315,22 +332,10 @@ class Correlator:
             return
         self._consider(action, action.emitted, "parent seen")
 
-    def _watch(self, action: Action) -> None:
-        """Remember by which ids a parent would be known, should it come late."""
-        for asked in action.asks:
-            for key in parent_ids(asked) if not is_background(asked) else ():
-                orphans = self._orphans.setdefault(key, [])
-                if action.seq not in orphans:
-                    orphans.append(action.seq)
-                    del orphans[:-ORPHANS_MAX]
-        while len(self._orphans) > self._limits.waiting_ids_max:
-            self._orphans.popitem(last=False)
-            self.ids_shed += 1
-
     def _wake(self, parent: Action) -> None:
         """A new action may be what those with its id have been waiting for."""
         for key in parent.ids:
-            for seq in self._orphans.get(key, ()):
+            for seq in self.orphans.waiting(key):
                 orphan = self.actions.get(seq)
                 if orphan is None or not begun_before(parent, orphan):
                     continue

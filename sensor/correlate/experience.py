@@ -5,6 +5,7 @@ its key hidden: how often such guesses are right is how far a guess without a ke
 there is enough of either, the priors below stand. What was learned fades: a site may change.
 """
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -32,6 +33,7 @@ _TRUST_PRIOR = {
 # Once so much was seen of anything, the earlier half of it counts half.
 FADE_AT = 2000.0
 PAIRS_MAX = 1024
+COUNTED_MAX, OTHER = 40, "other"  # rows of counts, right and wrong apart
 
 KindPair = tuple[str, str]  # of parent and child: "VCD create", "VC power_on"
 
@@ -89,6 +91,7 @@ class Experience:
         self._trust: dict[Rank, Guesses] = {rank: Guesses() for rank in Rank}
         self.pairs: dict[KindPair, Guesses] = {}  # the same guesses by kinds
         self.guesses = 0
+        self.counted: Counter[tuple[str, str, bool]] = Counter()  # they never fade; OTHER: the rest
         self.shed = 0
 
     def hop(self, parent: str, child: str, trigger: Trigger, gap_ns: int, weight: float) -> None:
@@ -115,6 +118,8 @@ class Experience:
     def guessed(self, parent: str, child: str, rank: Rank, is_right: bool) -> None:
         """A hop whose key was hidden was guessed from evidence of this rank."""
         self.guesses += 1
+        is_counted = len(self.counted) < COUNTED_MAX or (parent, child, True) in self.counted
+        self.counted[(parent, child, is_right) if is_counted else (OTHER, OTHER, is_right)] += 1
         self._trust[rank].add(is_right)
         pair = (parent, child)
         guesses = self.pairs.get(pair)
@@ -124,6 +129,19 @@ class Experience:
                 return
             guesses = self.pairs[pair] = Guesses()
         guesses.add(is_right)
+
+    def guess_counts(self) -> dict[tuple[str, ...], int]:
+        """Guesses by kind of parent, kind of child, right or wrong; from another thread."""
+        counts = self.counted.copy()
+        return {
+            (parent, child, result): counts[parent, child, is_right]
+            for parent, child in sorted({key[:2] for key in counts})
+            for is_right, result in ((True, "right"), (False, "wrong"))
+        }
+
+    def trust_by_evidence(self) -> dict[str, float]:
+        ranks = (Rank.DEFINITE, Rank.LIKE_NAME, Rank.UNKNOWN)
+        return {rank.name.lower(): self.trust(rank) for rank in ranks}
 
     def trust(self, rank: Rank) -> float:
         """The share of guesses from such evidence that are right, the best of them left alone."""

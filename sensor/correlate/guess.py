@@ -70,6 +70,7 @@ class Guesser:
         self.services = services
         self.habits = habits
         self.experience = experience
+        self.doubt = 1.0  # how much likelier than usual a cause was missed
 
     def guess(self, child: Action, rivals: Sequence[Action]) -> Verdict:
         """`rivals` compete with the child, which is one of them, in the order of their time."""
@@ -78,7 +79,9 @@ class Guesser:
         own = options[at]
         if not own:
             return Verdict(Cause.UNSEEN, sure=True)
-        entries = [_entry(each, some) for each, some in zip(rivals, options, strict=True)]
+        entries = [
+            _entry(each, some, self.doubt) for each, some in zip(rivals, options, strict=True)
+        ]
         share, best = shares(entries)[at], own[0].scored
         trust = self.experience.trust(best.relation.rank)
         links = sorted(
@@ -204,9 +207,9 @@ def _is_at_work(parent: Action, child: Action) -> bool:
     return start_ns <= end_ns + AFTER_ANSWER_NS
 
 
-def _entry(action: Action, options: list[Option]) -> Entry:
+def _entry(action: Action, options: list[Option], doubt: float = 1.0) -> Entry:
     weights = {each.parent.seq: each.weight for each in options}
-    unseen = UNSEEN_WEIGHT[options[0].scored.relation.rank] if options else 1.0
+    unseen = doubt * UNSEEN_WEIGHT[options[0].scored.relation.rank] if options else 1.0
     return Entry(weights, unseen, action.outcome is Outcome.FAILURE)
 
 

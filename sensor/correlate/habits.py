@@ -4,6 +4,7 @@ Where a client does, a call of its whose id nobody asked with has a cause that w
 """
 
 from collections import OrderedDict
+from collections.abc import Iterable
 
 # From so many calls on a habit is believed, and while it holds for nine of ten.
 CALLS_MIN = 16
@@ -29,3 +30,12 @@ class Habits:
     def drops_ids(self, client: str) -> bool:
         kept, broken = self._clients.get(client, (0, 0))
         return broken >= CALLS_MIN and broken >= HELD_TO_BROKEN * kept
+
+    def learned(self) -> list[tuple[str, int, int]]:
+        """To be kept over a restart: client, calls that held the habit, calls that broke it."""
+        return [(client, *counts) for client, counts in self._clients.items()]
+
+    def recall(self, learned: Iterable[tuple[str, int, int]]) -> None:
+        """Raises ValueError or TypeError when it is none of that."""
+        for client, kept, broken in learned:
+            self._clients.setdefault(str(client), (int(kept), int(broken)))

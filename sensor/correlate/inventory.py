@@ -7,7 +7,9 @@ from a correlated hop.
 
 import re
 from collections import OrderedDict
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from decoders.message import ObjectSeen, Target
 
@@ -31,6 +33,19 @@ def object_id(identity: str) -> str:
     return identity
 
 
+class Known(NamedTuple):
+    """An object as it is kept over a restart; peers and holders with their weights."""
+
+    host: str
+    id: str
+    type: str
+    name: str
+    instance_uuid: str
+    uuid: str
+    peers: list[tuple[str, str, float]]
+    holders: list[tuple[str, str, float]]
+
+
 @dataclass(slots=True)
 class Entry:
     type: str = ""
@@ -49,6 +64,7 @@ class Inventory:
         self._entries: OrderedDict[Key, Entry] = OrderedDict()  # oldest use first
         self._by_name: dict[str, dict[Key, None]] = {}
         self._by_uuid: dict[str, dict[Key, None]] = {}
+        self._changed: dict[Key, None] = {}  # since they were last taken
         self.shed = 0
 
     def __len__(self) -> int:
@@ -61,7 +77,7 @@ class Inventory:
             return
         key = (host, object_id(target.id))
         entry = self._entries.get(key)
-        if entry is not None and entry.gone_ns:
+        if entry is not None and (entry.gone_ns or _is_another(entry, message)):
             self._forget(key)
         entry = self._entry(key)
         entry.type = target.type or entry.type
@@ -94,6 +110,7 @@ class Inventory:
         entry = self._entries.get((host, object_id(identity)))
         if entry is not None and not entry.gone_ns:
             entry.gone_ns = time_ns
+            self._changed[host, object_id(identity)] = None
 
     def link(self, one: Key, other: Key, weight: float) -> None:
         """A correlated hop showed that both are the same object."""
@@ -174,7 +191,30 @@ class Inventory:
             )
         )
 
+    def take_changes(self) -> tuple[list[Known], list[Key]]:
+        """Objects of which something is new since the last time, and those that are no more."""
+        changed, self._changed = self._changed, {}
+        known = [(key, entry) for key in changed if (entry := self._entries.get(key))]
+        here = [_known(key, entry) for key, entry in known if not entry.gone_ns]
+        return here, [key for key, entry in known if entry.gone_ns]
+
+    def recall(self, objects: Iterable[Known]) -> None:
+        """What an earlier run knew, the latest first; what traffic says since counts more."""
+        for each in list(objects)[: self._objects_max][::-1]:
+            key = (each.host, each.id)
+            if key in self._entries:
+                continue
+            entry = self._entry(key)
+            entry.type, entry.uuid = each.type, each.uuid
+            entry.instance_uuid = each.instance_uuid
+            self._add_uuids(key, entry, {each.instance_uuid, each.uuid} - {""})
+            self._name(key, entry, each.name)
+            entry.peers = {(host, peer): weight for host, peer, weight in each.peers}
+            entry.holders = {(host, holder): weight for host, holder, weight in each.holders}
+        self._changed.clear()
+
     def _entry(self, key: Key) -> Entry:
+        self._changed[key] = None
         entry = self._entries.get(key)
         if entry is not None:
             self._entries.move_to_end(key)
@@ -201,6 +241,7 @@ class Inventory:
 
     def _forget(self, key: Key) -> None:
         entry = self._entries.pop(key)
+        self._changed.pop(key, None)
         self._drop(self._by_name, entry.name, key)
         for uuid in entry.uuids:
             self._drop(self._by_uuid, uuid, key)
@@ -223,6 +264,24 @@ class Inventory:
         if len(links) >= LINKS_MAX:
             del links[next(iter(links))]
         return links
+
+
+def _is_another(entry: Entry, message: ObjectSeen) -> bool:
+    """A moref that was used again while nobody was looking."""
+    known, said = entry.instance_uuid, message.instance_uuid
+    return bool(known and said and known != said)
+
+
+def _known(key: Key, entry: Entry) -> Known:
+    return Known(
+        *key,
+        entry.type,
+        entry.name,
+        entry.instance_uuid,
+        entry.uuid,
+        [(*peer, weight) for peer, weight in entry.peers.items()],
+        [(*holder, weight) for holder, weight in entry.holders.items()],
+    )
 
 
 def _uuids_in(text: str) -> set[str]:

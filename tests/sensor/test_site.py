@@ -5,10 +5,11 @@ from pathlib import Path
 import pytest
 
 from decoders.systems import SYSTEMS
-from sensor.history import Bounds, History, addresses
+from sensor.history import Bounds, History, known
+from sensor.learned import News
 from sensor.service_checks import SHOWN, service_findings
 from sensor.service_settings import ServiceSettings
-from sensor.services import Learned, Strength
+from sensor.services import Learned, Services, Strength
 from sensor.settings import Settings
 from sensor.site import Site
 from tests.command import hoptap, write_config
@@ -59,7 +60,7 @@ def test_an_account_of_a_service_whose_address_is_not_said_has_no_home() -> None
 
 
 def findings(*entries: ServiceSettings, learned: list[Learned] | None = None) -> list[str]:
-    found = service_findings(Settings(service=entries), learned or [])
+    found = service_findings(Settings(service=entries), News(learned or ()))
     return [f"{each.level} {each.subject}: {each.text}" for each in found]
 
 
@@ -102,20 +103,19 @@ def test_conflicts() -> None:
 def test_what_was_learned_is_kept_from_run_to_run(tmp_path: Path) -> None:
     path = tmp_path / "history.db"
     first = History(path)
-    assert first.recalled() == []
-    first.remember([Learned("10.0.0.5", 443, "VC", Strength.SAID, 1)])
-    first.remember(
-        [
-            Learned("10.0.0.5", 443, "VC", Strength.SAID, 5),
-            Learned("10.0.0.6", 0, "VC", Strength.GUESSED, 9),
-        ]
-    )
+    assert first.recalled() == News([], [], [])
+    first.remember(News([Learned("10.0.0.5", 443, "VC", Strength.SAID, 1)]))
+    later = [
+        Learned("10.0.0.5", 443, "VC", Strength.SAID, 5),
+        Learned("10.0.0.6", 0, "VC", Strength.GUESSED, 9),
+    ]
+    first.remember(News(later))
     first.tick()
-    assert [each.seen_ns for each in addresses(path)] == [9, 5]
-    first.remember([Learned("10.0.0.6", 0, "VC", Strength.IMPLIED, 7)])
+    assert [each.seen_ns for each in known(path).addresses] == [9, 5]
+    first.remember(News([Learned("10.0.0.6", 0, "VC", Strength.IMPLIED, 7)]))
     first.close()
     second = History(path)
-    assert second.recalled() == [
+    assert second.recalled().addresses == [
         Learned("10.0.0.6", 0, "VC", Strength.IMPLIED, 9),
         Learned("10.0.0.5", 443, "VC", Strength.SAID, 5),
     ]
@@ -125,20 +125,19 @@ def test_what_was_learned_is_kept_from_run_to_run(tmp_path: Path) -> None:
 def test_what_was_not_seen_for_long_is_forgotten(tmp_path: Path) -> None:
     path = tmp_path / "history.db"
     history = History(path, bounds=Bounds(keep_days=1), clock_ns=lambda: NOW_NS)
-    history.remember(
-        [
-            Learned("10.0.0.5", 443, "VC", Strength.SAID, NOW_NS - 23 * 3600 * SECOND),
-            Learned("10.0.0.6", 443, "VC", Strength.SAID, NOW_NS - 25 * 3600 * SECOND),
-        ]
-    )
+    said = [
+        Learned("10.0.0.5", 443, "VC", Strength.SAID, NOW_NS - 23 * 3600 * SECOND),
+        Learned("10.0.0.6", 443, "VC", Strength.SAID, NOW_NS - 25 * 3600 * SECOND),
+    ]
+    history.remember(News(said))
     history.close()
-    assert [each.ip for each in addresses(path)] == ["10.0.0.5"]
+    assert [each.ip for each in known(path).addresses] == ["10.0.0.5"]
 
 
 def test_the_command_reads_the_history(tmp_path: Path) -> None:
     path = tmp_path / "history.db"
     history = History(path)
-    history.remember([Learned("10.0.0.5", 443, "ESX", Strength.SAID, NOW_NS)])
+    history.remember(News([Learned("10.0.0.5", 443, "ESX", Strength.SAID, NOW_NS)]))
     history.close()
     config = write_config(
         tmp_path,
@@ -149,3 +148,18 @@ def test_the_command_reads_the_history(tmp_path: Path) -> None:
     assert "problem  service VC: 10.0.0.5:443 is ESX, as it says; the configuration says VC" in (
         done.stdout.splitlines()
     )
+
+
+def test_what_is_no_service_stays_a_client() -> None:
+    site = Site([VC], ["10.0.0.0/24", "fd00::1/128"])
+    services = Services(site)
+    for ip in ("10.0.0.5", "10.0.0.6", "fd00::1", "10.0.1.6"):
+        services.learn(ip, 443, "VCD", Strength.SAID)
+    assert [services.of_client(ip) for ip in ("10.0.0.5", "10.0.0.6", "fd00::1", "10.0.1.6")] == [
+        "VC",  # an entry counts more
+        "",
+        "",
+        "VCD",
+    ]
+    services.recall([Learned("10.0.0.7", 443, "VCD", Strength.SAID, 1)])
+    assert services.of_server("10.0.0.7", 443) == "" and not services.is_service("10.0.0.7")

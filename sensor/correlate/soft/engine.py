@@ -1,52 +1,49 @@
 """Calls as they come, parents as soon as nothing that may still arrive would change them.
 
 A pure state machine: calls and the watermark go in, assignments come out, in packet time. Calls may
-arrive in any order within the time that they are held; decisions are made at fixed instants, so
-that order does not show. What is learned is learned again from the latest calls, ever more of them.
+arrive in any order within the time that they are held; decisions are made at fixed instants, and
+what is learned is learned at them too, a little at each, so that the order of arrival does not show
+and no call waits for it.
 """
 
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from sensor.correlate.soft.calls import Call, Calls, Requests
-from sensor.correlate.soft.fitting import HORIZON_NS, Site, fit, in_time_order, roles
-from sensor.correlate.soft.kinds import Row, kind_of, service_class
-from sensor.correlate.soft.learning import Effort, Sampler
-from sensor.correlate.soft.manners import Order
+from sensor.correlate.soft.calls import Call, Calls
+from sensor.correlate.soft.fitting import HORIZON_NS, Site, roles
+from sensor.correlate.soft.kinds import kind_of, service_class
+from sensor.correlate.soft.learning import Effort
+from sensor.correlate.soft.options import OPTIONS_MAX, last_ns
+from sensor.correlate.soft.plain import Plain, Table, site_of, site_plain
+from sensor.correlate.soft.round import NO_ROWS, UNKNOWN_MANNER, Round
+from sensor.correlate.soft.saving import VERSION, learned, recalled, study_of, study_plain
+from sensor.correlate.soft.study import Study
 from sensor.correlate.soft.targets import Relation, Targets
-from sensor.correlate.soft.window import (
-    OPTIONS_MAX,
-    Choice,
-    Manner,
-    Options,
-    Window,
-    choices_of,
-    last_ns,
-)
 from sensor.correlate.spans import Assignment, Candidate, Identity, Span
-
-_NO_ROWS: frozenset[Row] = frozenset()
-_UNKNOWN_MANNER = Manner(False, 50_000_000)
-
 
 # How far an id is trusted that nothing speaks against: clients choose it, and may use it again.
 KEYED = 0.99
-# Sweeps of a window, and how its most probable assignment freezes.
-_SWEEPS = 40
-_COLDER = (2.5, 20.0)
 # Calls of unknown kinds after which the site is learned again.
 _STRANGE_MOST = 200
 # Share of what was seen of targets that is forgotten each time that the site is learned.
 _FORGOTTEN = 0.2
 # Calls that are over leave each so many steps.
-EXPIRE_STEPS = 16
+EXPIRE_STEPS = 40
+# Share of packet time that is spent on learning, and microseconds for each call; the same until
+# there are calls enough to learn from; of a step at most so much.
+_LEARNING, _FIRST_LEARNING, _LEARNING_MAX_US = (0.05, 20), (0.1, 60), 30_000
+# Steps that are decided at each, after a time of waiting.
+_CATCH_UP = 2
+_ALL_US = 1 << 62
+# The first time from so many times the calls that are needed at least, then from more.
+_SAMPLE_FIRST, _SAMPLE_GROWS = 2, 4
 
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
     hold_ns: int = 2_000_000_000  # a parent may be seen this much after its child
-    step_ns: int = 250_000_000  # decisions are made this often
+    step_ns: int = 100_000_000  # decisions are made this often
     calls_max: int = 100_000
     undecided_max: int = 50_000
     options_max: int = OPTIONS_MAX
@@ -54,7 +51,8 @@ class Bounds:
     first_learned_at: int = 128
     effort: Effort = field(default_factory=lambda: Effort(6, 40, 40))
     # of a site that is known already
-    upkeep: Effort = field(default_factory=lambda: Effort(1, 24, 24))
+    upkeep: Effort = field(default_factory=lambda: Effort(1, 24, 24, 1))
+    first_wait_ns: int = 5_000_000_000  # nothing is decided until enough is learned, or this
 
 
 class Engine:
@@ -72,9 +70,15 @@ class Engine:
         self._latest: deque[Call] = deque(maxlen=self._bounds.learned_from)
         self._called: set[str] = set()  # classes of services
         self._site = site
+        self._study: Study | None = None
+        self._step = 0  # the latest that is over
+        self._first_step: int | None = None
+        self._decided_step = 0
         self._decided_until_ns = self._expire_at_ns = 0
         self._seen = 0
-        self._learn_at = self._bounds.first_learned_at
+        self._sample = 0  # calls from which the site is learned, or was
+        self._learned_from = 0  # calls from which it was
+        self._learn_at = 0
         self._evicted_before = 0
         self._strange = 0
         self.late = 0
@@ -94,15 +98,137 @@ class Engine:
 
     def add(self, span: Span) -> list[Assignment]:
         """A call that ended. Assignments only if there are too many undecided ones."""
-        self._seen += 1
         self.late += span.end_ns <= self._decided_until_ns
-        self._latest.append(self._calls.add(span))
-        self._called.add(service_class(span.callee))
-        self._notice(span)
+        self._calls.add(span)
         if self._calls.undecided <= self._bounds.undecided_max:
             return []
         self.hurried += 1
-        return self._decide(self._calls.next_ripe_ns or 0)
+        until_ns = self._calls.next_ripe_ns or 0
+        self._admit(until_ns)
+        return self._decide(until_ns)
+
+    def end_task(self, identity: Identity, done_ns: int) -> None:
+        self._calls.end_task(identity, done_ns)
+
+    def advance(self, watermark_ns: int) -> list[Assignment]:
+        """Everything that ended by the watermark has been added."""
+        return self._advance((watermark_ns - self._bounds.hold_ns) // self._bounds.step_ns, 0)
+
+    def finish(self) -> list[Assignment]:
+        return self._advance(1 << 62, _ALL_US)
+
+    def learned(self) -> Plain:
+        """What it knows of the site, for `recall` after a restart; None if that is nothing yet."""
+        if self._site is None:
+            return None
+        return learned(self._site, self._learned_from, self._targets, self._called)
+
+    def recall(self, tree: Plain) -> None:
+        """Raises ValueError if the tree is not of `learned`; the engine is as before then."""
+        self._site, sample, self._called = recalled(tree, self._targets)
+        self._sample = self._learned_from = self._learn_at = min(sample, self._bounds.learned_from)
+
+    def state(self) -> Plain:
+        """All of it. An engine that is made of it goes on as this one would."""
+        table = Table()
+        lists = {**self._calls.lists(), "latest": list(self._latest)}
+        study = self._study
+        tree = {
+            "version": VERSION,
+            "lists": {name: [table.call(each) for each in calls] for name, calls in lists.items()},
+            "ends": [list(each) for each in self._calls.ends()],
+            "evicted": self.evicted,
+            "called": sorted(self._called),
+            "targets": self._targets.plain(),
+            "site": site_plain(self._site) if self._site else None,
+            "study": study_plain(study, self._site, table) if study else None,
+            "numbers": [getattr(self, name) for name in _NUMBERS],
+        }
+        return tree | table.plain()
+
+    @classmethod
+    def from_state(
+        cls, tree: Plain, links: Iterable[tuple[str, str]] = (), bounds: Bounds | None = None
+    ) -> "Engine":
+        """Links and bounds are those that it had. Raises ValueError if the tree is no state."""
+        engine = cls(links, bounds)
+        try:
+            engine._restore(tree)
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            raise ValueError(f"no state of an engine: {error}") from None
+        return engine
+
+    def _restore(self, tree: Plain) -> None:
+        if tree["version"] != VERSION:
+            raise ValueError(f"of version {tree['version']}, not {VERSION}")
+        table, bounds = Table.of(tree), self._bounds
+        lists = {
+            name: [table.calls[number] for number in numbers]
+            for name, numbers in tree["lists"].items()
+        }
+        self._calls.restore(lists, [(done_ns, identity) for done_ns, identity in tree["ends"]])
+        self._calls.evicted = tree["evicted"]
+        self._latest.extend(lists["latest"])
+        self._called = set(tree["called"])
+        self._targets.restore(tree["targets"])
+        self._site = site_of(tree["site"]) if tree["site"] else None
+        if tree["study"]:
+            efforts = bounds.effort, bounds.upkeep
+            self._study = study_of(tree["study"], self._site, table, self._links, efforts)
+        for name, number in zip(_NUMBERS, tree["numbers"], strict=True):
+            setattr(self, name, number)
+
+    def _advance(self, last: int, learning_us: int) -> list[Assignment]:
+        """All steps up to the last; so much more time is there to learn at each."""
+        step_ns, decided = self._bounds.step_ns, []
+        while (next_ns := self._calls.next_ripe_ns) is not None:
+            step = max(-(-next_ns // step_ns), self._step + self._is_behind, 1)
+            if step > last:
+                break
+            decided += self._pass(step, learning_us)
+        return decided
+
+    @property
+    def _is_behind(self) -> bool:
+        return self._first_step is not None and self._decided_step < self._step
+
+    def _is_waiting(self, step: int) -> bool:
+        """Nothing is decided before enough is learned, but for a while only."""
+        wait = self._bounds.first_wait_ns // self._bounds.step_ns
+        is_enough = self._is_settled and (self._study is None or self._study.known is not None)
+        return not is_enough and step - (self._first_step or 0) < wait
+
+    def _pass(self, step: int, learning_us: int) -> list[Assignment]:
+        bounds = self._bounds
+        if self._first_step is None:
+            self._first_step, self._decided_step = step, step - 1
+        passed_ns = max(step - self._step, 1) * bounds.step_ns
+        self._step = max(self._step, step)
+        fresh = self._admit(step * bounds.step_ns + bounds.hold_ns)
+        self._learn(self._earned_us(passed_ns, fresh) + learning_us, learning_us > 0)
+        if self._is_waiting(step):
+            return []
+        # What waited is made up for a little at each step.
+        next_step = -(-(self._calls.next_ripe_ns or 0) // bounds.step_ns)
+        self._decided_step = min(step, max(self._decided_step + _CATCH_UP, next_step))
+        return self._decide(self._decided_step * bounds.step_ns)
+
+    def _earned_us(self, passed_ns: int, calls: int) -> int:
+        share, call_us = _LEARNING if self._is_settled else _FIRST_LEARNING
+        return min(int(passed_ns / 1000 * share) + calls * call_us, _LEARNING_MAX_US)
+
+    @property
+    def _is_settled(self) -> bool:
+        return self._site is not None and self._sample >= self._bounds.learned_from
+
+    def _admit(self, until_ns: int) -> int:
+        found = self._calls.admit(until_ns)
+        for call in found:
+            self._latest.append(call)
+            self._called.add(service_class(call.span.callee))
+            self._notice(call.span)
+        self._seen += len(found)
+        return len(found)
 
     def _notice(self, span: Span) -> None:
         """Many calls of kinds that are not known: it is time to learn."""
@@ -115,33 +241,12 @@ class Engine:
             if self._strange >= _STRANGE_MOST:
                 self._learn_at = min(self._learn_at, self._seen)
 
-    def end_task(self, identity: Identity, done_ns: int) -> None:
-        self._calls.end_task(identity, done_ns)
-
-    def advance(self, watermark_ns: int) -> list[Assignment]:
-        """Everything that ended by the watermark has been added."""
-        step = self._bounds.step_ns
-        last = (watermark_ns - self._bounds.hold_ns) // step
-        decided = []
-        while (next_ns := self._calls.next_ripe_ns) is not None and -(-next_ns // step) <= last:
-            decided += self._decide(max(-(-next_ns // step), 1) * step)
-        return decided
-
-    def finish(self) -> list[Assignment]:
-        decided = []
-        while (next_ns := self._calls.next_ripe_ns) is not None:
-            decided += self._decide(-(-next_ns // self._bounds.step_ns) * self._bounds.step_ns)
-        return decided
-
     def _decide(self, until_ns: int) -> list[Assignment]:
         """All calls that ended by then."""
         self._decided_until_ns = max(self._decided_until_ns, until_ns)
-        if self._latest and (self._site is None or self._seen >= self._learn_at):
-            self._learn()
-        ripe = self._calls.ripe(until_ns)
         decided: list[Assignment] = []
         mine = []
-        for call in ripe:
+        for call in self._calls.ripe(until_ns):
             if service_class(call.span.caller) not in self._called:
                 decided.append(Assignment(call.span.id, None, 1.0, ()))
             elif (parent := self._by_id(call)) is not None:
@@ -169,9 +274,9 @@ class Engine:
             return None
         parent = named[0]
         site = self._site
-        if site is not None and parent.row in site.never.get(kind_of(child), _NO_ROWS):
+        if site is not None and parent.row in site.never.get(kind_of(child), NO_ROWS):
             return None
-        slack = _UNKNOWN_MANNER.slack_ns
+        slack = UNKNOWN_MANNER.slack_ns
         in_time = (
             parent.span.served_ns - slack
             <= child.start_ns
@@ -186,33 +291,52 @@ class Engine:
         site, bounds = self._site, self._bounds
         life_ns = site.life_ns if site else bounds.hold_ns
         manners = site.manners if site else {}
-        self._calls.expire(until_ns - life_ns, manners, _UNKNOWN_MANNER, HORIZON_NS)
+        self._calls.expire(until_ns - life_ns, manners, UNKNOWN_MANNER, HORIZON_NS)
         self._expire_at_ns = until_ns + EXPIRE_STEPS * bounds.step_ns
 
-    def _learn(self) -> None:
-        parents, children = roles([call.span for call in self._latest])
-        if not parents or not children:
+    def _learn(self, some_us: int, is_last: bool) -> None:
+        """So much of it as may be done now."""
+        if self._study is None and self._latest and self._seen >= self._learn_at:
+            self._study = self._begun(is_last)
+        if self._study is None:
             return
+        site = self._study.work(some_us)
+        if site is not None:
+            self._learned_from = len(self._study.spans)
+            self._site, self._study = site, None
+            self._strange = 0
+            self._targets.forget(_FORGOTTEN)
+            self._evicted_before = self.evicted
+
+    def _begun(self, is_last: bool) -> Study | None:
+        """From few calls first, then from ever more; from all if time is no object."""
         bounds = self._bounds
-        settled = self._site is not None and self._seen >= 2 * bounds.learned_from
-        known = self._site.model if self._site is not None and settled else None
-        targets = Targets(self._links)
-        found = fit(parents, children, targets, bounds.effort, known, bounds.upkeep)
-        self._site = found.site
-        self._strange = 0
-        self._targets.forget(_FORGOTTEN)
-        self._evicted_before = self.evicted
-        self._learn_at = self._seen + min(self._seen, bounds.learned_from)
+        most = max(_SAMPLE_GROWS * self._sample, _SAMPLE_FIRST * bounds.first_learned_at)
+        spans = [call.span for call in list(self._latest)[0 if is_last else -most :]]
+        if not all(roles(spans)):
+            return None
+        known = self._site.model if self._site is not None and self._is_settled else None
+        self._sample = len(spans)
+        self._learn_at = self._seen + min(self._sample, bounds.learned_from)
+        return Study(spans, self._links, bounds.effort, known, bounds.upkeep)
 
     def _assign(self, site: Site, mine: list[Call], until_ns: int) -> list[Assignment]:
         ahead = [
             call
             for call in self._calls.pending(until_ns + site.life_ns)
             if service_class(call.span.caller) in self._called
-            and site.manners.get(service_class(call.span.caller), _UNKNOWN_MANNER).nested
+            and site.manners.get(service_class(call.span.caller), UNKNOWN_MANNER).nested
         ]
-        round_ = _Round(site, self._calls, self._targets, [*mine, *ahead], self._bounds.options_max)
+        options_max = self._bounds.options_max
+        round_ = Round(site, self._calls, self._targets, [*mine, *ahead], options_max)
         return round_.assignments(mine, self._targets, self._lost)
+
+
+# What an engine counts, in its state.
+_NUMBERS = (
+    "_step", "_first_step", "_decided_step", "_decided_until_ns", "_expire_at_ns", "_seen",
+    "_sample", "_learned_from", "_learn_at", "_evicted_before", "_strange", "late", "hurried",
+)  # fmt: skip
 
 
 def _kept(call: Call, parent: Call) -> Assignment:
@@ -220,106 +344,3 @@ def _kept(call: Call, parent: Call) -> Assignment:
     parent.children += (call,)
     candidates = Candidate(parent.span.id, KEYED), Candidate(None, 1 - KEYED)
     return Assignment(call.span.id, parent.span.id, KEYED, candidates)
-
-
-class _Round:
-    """One window: calls to be decided, those that compete with them, those decided already."""
-
-    def __init__(
-        self, site: Site, calls: Calls, targets: Targets, open_calls: list[Call], options_max: int
-    ) -> None:
-        self._site = site
-        self._parents: list[Call] = []
-        requests = Requests(calls, HORIZON_NS)
-        numbers: dict[int, int] = {}
-        choices: list[tuple[Call, list[Choice]]] = []
-        for call in open_calls:
-            manner = site.manners.get(service_class(call.span.caller), _UNKNOWN_MANNER)
-            never = site.never.get(kind_of(call.span), _NO_ROWS)
-            near = requests.near(call.span, manner, never)
-            spans = [each.span for each in near]
-            best = []
-            for choice in choices_of(call.span, spans, targets, options_max):
-                parent = near[choice.parent]
-                number = numbers.setdefault(id(parent), len(numbers))
-                if number == len(self._parents):
-                    self._parents.append(parent)
-                best.append(choice._replace(parent=number))
-            choices.append((call, best))
-        self._children = self._ordered(choices)
-        self._sampler = self._sampled(calls, targets)
-
-    def _ordered(self, choices: list[tuple[Call, list[Choice]]]) -> list[Call]:
-        fixed = [
-            (child, number) for number, call in enumerate(self._parents) for child in call.children
-        ]
-        rows: list[tuple[Call, list[Choice] | int]] = [*choices, *fixed]
-        rows.sort(key=lambda row: in_time_order(row[0].span))
-        self._options = options = Options()
-        for _, found in rows:
-            if isinstance(found, int):
-                options.fix(found)
-                continue
-            for choice in found:
-                options.add(choice.parent, choice.log, choice.relation)
-            options.end_child()
-        return [call for call, _ in rows]
-
-    def _sampled(self, calls: Calls, targets: Targets) -> Sampler:
-        site = self._site
-        spans = [call.span for call in self._children]
-        window = Window(
-            [call.span for call in self._parents], spans, site.model.kinds, self._options
-        )
-        bonus = self._bonus(calls) if site.keepers else {}
-        return Sampler(window, targets, site.among, bonus)
-
-    def _bonus(self, calls: Calls) -> dict[tuple[int, int], float]:
-        """Of services that keep the order, told from all requests that are here."""
-        number = {id(call): i for i, call in enumerate(self._parents)}
-        requests = [
-            call
-            for service in calls.services()
-            if service_class(service) in self._site.keepers
-            for call in calls.at(service)
-        ]
-        made = list(self._children)
-        here = {id(call) for call in made}
-        made += [each for call in requests for each in call.children if id(each) not in here]
-        order = Order([call.span for call in requests], [call.span for call in made])
-        return {
-            (child, number[id(requests[parent])]): worth
-            for (child, parent), worth in order.bonus(self._site.keepers).items()
-            if child < len(self._children) and id(requests[parent]) in number
-        }
-
-    def assignments(self, mine: list[Call], targets: Targets, lost: float) -> list[Assignment]:
-        sampler, model = self._sampler, self._site.model
-        sampler.weigh(model, own_votes=False, lost=lost)
-        sampler.begin(model)
-        sampler.sample(model, _SWEEPS, 1)
-        held = sampler.coldest(model, 1, _COLDER)
-        wanted = {id(call) for call in mine}
-        found = []
-        for i, call in enumerate(self._children):
-            if id(call) not in wanted:
-                continue
-            options = sampler.window.span_of(i)
-            candidates = [
-                Candidate(parent.id if parent else None, sampler.seen[option])
-                for option in options
-                for parent in [sampler.window.parent_at(option)]
-            ]
-            nobody = candidates[-1].probability
-            seen = (1 - lost) * (1 - self._site.open_share[sampler.window.child_kind[i]])
-            candidates[-1] = Candidate(None, nobody * seen)
-            best = candidates[held[i]]
-            number = self._options.parent[options[held[i]]]
-            if number >= 0:
-                parent_call = self._parents[number]
-                parent_call.children += (call,)
-                if call.span.target and parent_call.span.target:
-                    targets.vote(call.span.target, parent_call.span.target, best.probability)
-            candidates.sort(key=lambda each: (each is not best, -each.probability))
-            found.append(Assignment(call.span.id, best.parent, best.probability, tuple(candidates)))
-        return found

@@ -4,12 +4,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
+from sensor.correlate.soft.firsts import mean_calls
 from sensor.correlate.soft.kinds import Kind, Kinds, Row, service_class
 from sensor.correlate.soft.learning import Effort, Sampler, learn
 from sensor.correlate.soft.manners import Order, manners
 from sensor.correlate.soft.model import Model
+from sensor.correlate.soft.options import Manner, options_of
 from sensor.correlate.soft.targets import Targets
-from sensor.correlate.soft.window import Manner, Window, options_of, targets_at
+from sensor.correlate.soft.window import Window, targets_at
+from sensor.correlate.soft.work import Work, done
 from sensor.correlate.spans import Span
 
 HORIZON_NS = 60_000_000_000
@@ -60,34 +63,50 @@ def fit(
     known: Model | None = None,
     upkeep: Effort | None = None,
 ) -> Fit:
-    """`targets` has the votes of these calls afterwards.
+    """`targets` has the votes of these calls afterwards."""
+    return done(fitting(parents, children, targets, effort, known, upkeep))
 
-    If there are no other kinds of calls than in `known`, that is improved, with the effort of
-    `upkeep`.
+
+def fitting(
+    parents: Sequence[Span],
+    children: Sequence[Span],
+    targets: Targets,
+    effort: Effort,
+    known: Model | None = None,
+    upkeep: Effort | None = None,
+) -> Work[Fit]:
+    """If there are no other kinds of calls than in `known`, that is what is made better.
+
+    It takes the effort of `upkeep` then, and `known` itself changes.
     """
-    found = manners(parents, children)
+    found = yield from manners(parents, children)
+    yield 2 * (len(parents) + len(children))
     kinds = Kinds.of(parents, children)
-    if known is not None and kinds.names() == known.kinds.names():
+    is_known = known is not None and kinds.names() == known.kinds.names()
+    if known is not None and is_known:
         kinds = known.kinds
-    window = Window(
-        parents, children, kinds, options_of(parents, children, targets, found, HORIZON_NS)
-    )
-    model = known if known is not None and kinds is known.kinds else Model(window, found)
+    options = yield from options_of(parents, children, targets, found, HORIZON_NS)
+    yield 2 * (len(parents) + len(children))
+    window = Window(parents, children, kinds, options)
+    if known is None or not is_known:
+        mean = yield from mean_calls(window)
+        yield len(mean)
+        known = Model.first(window, found, mean)
+    yield 5 * (len(parents) + len(children))
     order = Order(parents, children)
     keepers = order.keepers()
     among = targets_at(parents)
+    yield len(options.parent)
     sampler = Sampler(window, targets, among, order.bonus(keepers))
-    if model is known:
-        learn(sampler, model, targets, upkeep or effort, afresh=False)
-    else:
-        learn(sampler, model, targets, effort)
+    some = (upkeep or effort) if is_known else effort
+    yield from learn(sampler, known, targets, some, afresh=not is_known)
     site = Site(
-        model=model,
+        model=known,
         manners=found,
         keepers=keepers,
         among=among,
         life_ns=_life_ns(parents, found),
-        never=model.never(),
+        never=known.never(),
         open_share=unseen_shares(sampler),
     )
     return Fit(site, sampler)

@@ -5,25 +5,31 @@ what is said of the others.
 """
 
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sensor import _core
-from sensor.correlate.soft.kinds import service_class
 from sensor.correlate.soft.model import Model, Tally, span_ns
 from sensor.correlate.soft.targets import Targets
-from sensor.correlate.soft.window import NOBODY, Window
+from sensor.correlate.soft.window import Window
+from sensor.correlate.soft.work import PIECE_US, Work
 
 if TYPE_CHECKING:
-    from sensor._core import CausesWindow
+    from sensor._core import CausesOptions, CausesVotes, CausesWindow
 
 # Of its sweeps, a quarter more come first to forget where it began; every fourth is tallied.
 _TALLY_EVERY = 4
 # Inverse temperatures at which the most probable assignment freezes.
 _COLDER = (1.5, 2.5, 5.0, 20.0)
 _COLD_SWEEPS = 10
-_VOTE_LEAST = 0.001
+# Microseconds: to score a parent, to sweep over a child that has a choice, to tally a parent, to
+# weigh an option; to count a pair's votes.
+_PARENT_US, _SWEEP_US, _TALLY_US, _OPTION_US, _PAIR_US = 1.5, 2.5, 3.0, 0.5, 1.0
+
+
+# Rounds go on while two of them make the assignments that much more certain.
+_GAIN_LEAST = 0.0005
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +37,7 @@ class Effort:
     rounds: int = 8
     sweeps: int = 60
     final_sweeps: int = 240
+    rounds_max: int = 24
 
 
 class Sampler:
@@ -44,82 +51,98 @@ class Sampler:
         bonus: dict[tuple[int, int], float],
     ) -> None:
         """`among`: targets at each class of services; `bonus`: log-odds of (child, parent)."""
-        self.window, self._targets, self._among = window, targets, among
+        self.window, self._targets = window, targets
         size = len(window.options.parent)
         self.seen = array("d", bytes(8 * size))  # shares of the last sample
         self._share = array("d", bytes(8 * size))
         self._log = array("d", bytes(8 * size))
         self._base = _base_log(window, bonus)
+        self._among = array("d", [among.get(each[0], 1.0) for each in window.options.pairs])
+        self._open = window.open_children()
 
     def weigh(self, model: Model, *, own_votes: bool, lost: float = 0.0) -> None:
         """What the options are worth before any sibling is looked at, and how often to try each.
 
         `lost` is the share of parents that are known to have been lost.
         """
-        window = self.window
-        for child in range(len(window.children)):
-            kind = window.child_kind[child]
-            total = self._own_votes(child) if own_votes else {}
-            options = window.span_of(child)
-            if len(options) == 1:
-                continue
-            for option in options:
-                if window.options.parent[option] == NOBODY:
-                    self._log[option] = self._base[option] + model.rate_log(kind, lost)
-                else:
-                    self._log[option] = self._base[option] + self._odds(child, option, total)
+        nobody = array("d", model.rate_logs(lost))
         seen = self.seen if own_votes else None
-        _core.causes_propose(self._arrays(), model.tables(), window.held, seen, self._share)
+        _core.causes_weigh(self._options(nobody), self._votes(), seen, self._log)
+        _core.causes_propose(self._arrays(), model.tables(), self.window.held, seen, self._share)
 
-    def _odds(self, child: int, option: int, own: dict[str, float]) -> float:
-        window = self.window
-        parent = window.parents[window.options.parent[option]]
-        target = window.children[child].target
-        if not target or not parent.target:
-            return 0.0
-        return self._targets.odds_log(
-            target,
-            parent.target,
-            window.options.relation[option],
-            self._among.get(service_class(parent.callee), 1.0),
-            (own.get(parent.target, 0.0), sum(own.values())),
-        )
+    def propose(self, model: Model) -> None:
+        """From now on what was held in the last sample, above all."""
+        arrays, tables = self._arrays(), model.tables()
+        _core.causes_propose(arrays, tables, self.window.held, self.seen, self._share)
 
-    def _own_votes(self, child: int) -> dict[str, float]:
-        votes: dict[str, float] = {}
-        for _, parent, weight in self._votes_of(child):
-            votes[parent] = votes.get(parent, 0.0) + weight
-        return votes
+    @property
+    def weigh_us(self) -> int:
+        options = self.window.options
+        return int(len(options.parent) * _OPTION_US + len(options.pairs) * _PAIR_US)
 
-    def _votes_of(self, child: int) -> Iterator[tuple[str, str, float]]:
-        window = self.window
-        target = window.children[child].target
-        for option in window.span_of(child):
-            parent = window.options.parent[option]
-            if target and parent != NOBODY and self.seen[option] > _VOTE_LEAST:
-                of_parent = window.parents[parent].target
-                if of_parent:
-                    yield target, of_parent, self.seen[option]
+    def _options(self, nobody: "array[float]") -> "CausesOptions":
+        options = self.window.options
+        kinds = self.window.child_kind
+        return options.start, options.parent, options.pair, kinds, self._base, nobody
+
+    def _votes(self) -> "CausesVotes":
+        options = self.window.options
+        found = [self._targets.votes(child, parent) for _, child, parent in options.pairs]
+        here, of_shape = array("d", [each[0] for each in found]), array("d", [e[1] for e in found])
+        return here, of_shape, self._among, options.relation
 
     def vote(self) -> None:
-        for child in range(len(self.window.children)):
-            for target, parent, weight in self._votes_of(child):
-                self._targets.vote(target, parent, weight)
+        """What was sampled, for the targets."""
+        pairs = self.window.options.pairs
+        nobody = array("d", bytes(8 * self.window.kinds.kind_count))
+        sums = array("d", bytes(8 * len(pairs)))
+        _core.causes_vote(self._options(nobody), self._votes(), self.seen, sums)
+        for (_, child, parent), votes in zip(pairs, sums, strict=True):
+            if votes:
+                self._targets.vote(child, parent, votes)
 
     def begin(self, model: Model) -> None:
         """From nothing: each child where it fits best, in the order of time."""
         _core.causes_greedy(self._arrays(), model.tables(), self.window.held)
 
-    def sample(self, model: Model, sweeps: int, seed: int, tally: Tally | None = None) -> None:
+    def sample(
+        self,
+        model: Model,
+        sweeps: int,
+        seed: int,
+        tally: Tally | None = None,
+        *,
+        piece_us: int = PIECE_US,
+    ) -> Work[None]:
         """Shares of the options; `tally` adds up what `samples_of(sweeps)` of the sweeps held."""
         arrays, held, tables = self._arrays(), self.window.held, model.tables()
         into = tally.arrays() if tally else None
         seen = array("d", bytes(8 * len(self.seen)))
-        _core.causes_sample(arrays, tables, held, sweeps // 4, 1.0, 2 * seed, None, None, 1)
-        _core.causes_sample(
-            arrays, tables, held, sweeps, 1.0, 2 * seed + 1, seen, into, _TALLY_EVERY
-        )
-        self.seen = array("d", (each / sweeps for each in seen))
+        burned, at, burn = 0, 0, sweeps // 4
+        while at < sweeps:
+            some = min(self._sweeps_of(piece_us), (burn - burned) or sweeps - at)
+            yield self._sweeps_us(some, tally is not None)
+            number = (seed * 4096 + burned + at) * 2 + 1
+            if burned < burn:
+                _core.causes_sample(arrays, tables, held, some, 1.0, number, None, None, 1)
+                burned += some
+                continue
+            at += some
+            every = min(some, _TALLY_EVERY)
+            now = into if at % _TALLY_EVERY == 0 else None
+            _core.causes_sample(arrays, tables, held, some, 1.0, number, seen, now, every)
+        self.seen = array("d", [each / sweeps for each in seen])
+
+    def _sweeps_of(self, piece_us: int) -> int:
+        """A power of two, so that each fourth sweep can be tallied."""
+        some, least_us = 1, len(self.window.parents) * _PARENT_US
+        while some < 64 and least_us + 2 * some * self._open * _SWEEP_US <= piece_us:
+            some *= 2
+        return some
+
+    def _sweeps_us(self, sweeps: int, is_tallied: bool) -> int:
+        parents, tallied = len(self.window.parents), sweeps / _TALLY_EVERY * is_tallied
+        return int(parents * (_PARENT_US + _TALLY_US * tallied) + sweeps * self._open * _SWEEP_US)
 
     def coldest(self, model: Model, seed: int, colder: Sequence[float] = _COLDER) -> "array[int]":
         """The option of each child in the most probable assignment of all."""
@@ -136,22 +159,44 @@ class Sampler:
             sums[kind] += self.seen[self.window.options.start[child + 1] - 1]
         return sums
 
+    def options_of_a_child(self) -> float:
+        """On average, where there is a choice."""
+        return (len(self.seen) - len(self.window.children) + self._open) / max(1, self._open)
+
+    def certainty(self) -> float:
+        """Of the assignment, on average."""
+        spans = (self.window.span_of(child) for child in range(len(self.window.children)))
+        best = [max(self.seen[span.start : span.stop]) for span in spans]
+        return sum(best) / max(1, len(best))
+
     def _arrays(self) -> "CausesWindow":
         return self.window.arrays(self._log, self._share)
 
 
 def learn(
     sampler: Sampler, model: Model, targets: Targets, effort: Effort, *, afresh: bool = True
-) -> None:
+) -> Work[None]:
     """`model` and the votes of `targets` are those of the window afterwards."""
-    for number in range(effort.rounds):
+    number, is_last = 0, False
+    certain = [0.0, 0.0]
+    while not is_last:
+        yield sampler.weigh_us
         sampler.weigh(model, own_votes=number > 0)
         if number < (2 if afresh else 1):
+            yield 2 * sampler.weigh_us
             sampler.begin(model)
         tally = model.tally()
-        sampler.sample(model, effort.sweeps, number, tally)
+        yield from sampler.sample(model, effort.sweeps, number, tally)
         samples = effort.sweeps // _TALLY_EVERY
-        model.learn(tally, samples, sampler.orphans(), span_ns(sampler.window))
+        orphans, span = sampler.orphans(), span_ns(sampler.window)
+        yield from model.learn(tally, samples, orphans, span)
+        number += 1
+        certain.append(sampler.certainty())
+        is_last = number >= effort.rounds and certain[-1] - certain[-3] < _GAIN_LEAST
+        is_last = is_last or number >= max(effort.rounds, effort.rounds_max)
+        if is_last:
+            yield from model.keep(tally, samples, orphans, span)
+        yield sampler.weigh_us
         targets.forget()
         sampler.vote()
 

@@ -1,12 +1,13 @@
 """How services call others, told from times alone: nested or not, in order or not."""
 
 import math
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 from sensor.correlate.soft.kinds import kind_of, service_class
-from sensor.correlate.soft.window import Manner
+from sensor.correlate.soft.options import Manner
+from sensor.correlate.soft.work import PIECE_US, Work
 from sensor.correlate.spans import Span
 
 # Slack to try, until a longer one explains no more calls.
@@ -24,7 +25,7 @@ _BROKEN_MOST, _PAIRS_LEAST = 0.004, 50
 _ORDER_LOG_MOST = 9.0
 
 
-def manners(parents: Sequence[Span], children: Sequence[Span]) -> dict[str, Manner]:
+def manners(parents: Sequence[Span], children: Sequence[Span]) -> Work[dict[str, Manner]]:
     """Of each class of services that calls others."""
     at_service: dict[str, list[Span]] = defaultdict(list)
     for span in sorted(parents, key=lambda each: each.served_ns):
@@ -33,27 +34,44 @@ def manners(parents: Sequence[Span], children: Sequence[Span]) -> dict[str, Mann
     for span in children:
         if span.caller in at_service:
             calls[service_class(span.caller)].append(span)
-    starts = {service: [span.served_ns for span in spans] for service, spans in at_service.items()}
+    services = {service: _Served(spans) for service, spans in at_service.items()}
+    yield 2 * (len(parents) + len(children))
     found = {}
+    cost_us = 0
     for service, spans in calls.items():
-        some = spans[:: max(1, len(spans) // _CALLS_LOOKED_AT)]
-        needed = [
-            _slack_needed(span, at_service[span.caller], starts[span.caller]) for span in some
-        ]
+        needed = []
+        for span in spans[:: max(1, len(spans) // _CALLS_LOOKED_AT)]:
+            need, looked_at = services[span.caller].slack_needed(span)
+            needed.append(need)
+            cost_us += 2 + looked_at // 2
+            if cost_us > PIECE_US:
+                yield cost_us
+                cost_us = 0
         found[service] = _manner(needed)
     return found
 
 
-def _slack_needed(child: Span, parents: list[Span], starts: list[int]) -> float:
-    """The least slack with which some request is around the call."""
-    last = bisect_right(starts, child.start_ns + _SLACKS_NS[-1])
-    least = math.inf
-    for parent in reversed(parents[max(0, last - _PARENTS_LOOKED_AT) : last]):
-        need = max(0, parent.served_ns - child.start_ns, child.end_ns - parent.replied_ns)
-        least = min(least, need)
-        if not least:
-            break
-    return least
+class _Served:
+    """Requests at one service in the order of their start."""
+
+    def __init__(self, spans: list[Span]) -> None:
+        self._spans = spans
+        self._starts = [span.served_ns for span in spans]
+        self._life_ns = max(span.replied_ns - span.served_ns for span in spans)
+
+    def slack_needed(self, child: Span) -> tuple[float, int]:
+        """The least slack with which some request is around the call; requests looked at."""
+        last = bisect_right(self._starts, child.start_ns + _SLACKS_NS[-1])
+        ended = child.end_ns - _SLACKS_NS[-1] - self._life_ns
+        first = max(0, last - _PARENTS_LOOKED_AT, bisect_left(self._starts, ended, 0, last))
+        least = math.inf
+        for i in range(last - 1, first - 1, -1):
+            parent = self._spans[i]
+            need = max(0, self._starts[i] - child.start_ns, child.end_ns - parent.replied_ns)
+            least = min(least, need)
+            if not least:
+                return least, last - i
+        return least, last - first
 
 
 def _manner(needed: list[float]) -> Manner:

@@ -7,6 +7,7 @@ from sensor.correlate.soft.fitting import fit, roles
 from sensor.correlate.soft.learning import Effort, Sampler
 from sensor.correlate.soft.rehearsal import rehearse
 from sensor.correlate.soft.targets import Targets
+from sensor.correlate.soft.work import done
 from sensor.correlate.spans import Assignment, Candidate, Identity, Span
 
 # Candidates that are written; what the others have is left unsaid.
@@ -41,7 +42,7 @@ def result(
     fitted = fit(parents, children, targets, effort)
     model, sampler = fitted.site.model, fitted.sampler
     sampler.weigh(model, own_votes=True)
-    sampler.sample(model, effort.final_sweeps, 1)
+    done(sampler.sample(model, effort.final_sweeps, 1))
     held = sampler.coldest(model, 1)
     shares, kinds = fitted.site.open_share, sampler.window.child_kind
     assigned = {

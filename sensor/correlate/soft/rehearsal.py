@@ -13,8 +13,10 @@ from random import Random
 
 from sensor.correlate.soft.fitting import HORIZON_NS, Site, in_time_order
 from sensor.correlate.soft.learning import Sampler
+from sensor.correlate.soft.options import options_of
 from sensor.correlate.soft.targets import Targets
-from sensor.correlate.soft.window import Window, options_of
+from sensor.correlate.soft.window import Window
+from sensor.correlate.soft.work import done
 from sensor.correlate.spans import NOT_SEEN, Identity, Span
 
 _SWEEPS = 60
@@ -40,13 +42,13 @@ def rehearse(
     shift = _shifts([*parents, *children], assigned, seed)
     moved_parents = sorted((_moved(span, shift) for span in parents), key=in_time_order)
     moved_children = sorted((_moved(span, shift) for span in children), key=in_time_order)
-    options = options_of(moved_parents, moved_children, targets, site.manners, HORIZON_NS)
+    options = done(options_of(moved_parents, moved_children, targets, site.manners, HORIZON_NS))
     window = Window(moved_parents, moved_children, site.model.kinds, options)
     sampler = Sampler(window, targets, site.among, {})
     sampler.seen = _votes(window, assigned)
     sampler.weigh(site.model, own_votes=True)
     sampler.begin(site.model)
-    sampler.sample(site.model, _SWEEPS, seed)
+    done(sampler.sample(site.model, _SWEEPS, seed))
     held = sampler.coldest(site.model, seed)
     verdicts = []
     for i, child in enumerate(moved_children):

@@ -2,22 +2,22 @@
 
 Ids that belong together come from an inventory, or are learned from parents that were found: what
 was under one target before is likely to be so again (a Dirichlet process; its predictive
-probability against chance is the odds).
+probability against chance is the odds, see causes_targets.c).
 """
 
-import math
 import re
 from collections import defaultdict
-from collections.abc import Iterable
-from enum import Enum
+from collections.abc import Iterable, Iterator, Sequence
+from enum import IntEnum
 from functools import lru_cache
+from typing import Any
 
-# Observations that a link of the inventory is worth, and those of a target not met before.
-KNOWN_WORTH, NOVELTY = 300.0, 0.3
-# The child is unknown, but what the parent's target has is known: the list is seldom out of date.
-PARENT_KNOWN_LOG = -4.0
 _NOTHING: frozenset[str] = frozenset()
 _DIGITS = re.compile(r"\d+")
+_VOTE_LEAST = 0.01
+_NO_VOTES = 0.0, 0.0
+# Pairs that are remembered; of more, those with the fewest votes leave.
+PAIRS_MAX = 100_000
 
 
 @lru_cache(maxsize=65536)
@@ -26,11 +26,11 @@ def shape(target: str) -> str:
     return _DIGITS.sub("#", target)
 
 
-class Relation(Enum):
-    LINKED = "linked"
-    APART = "apart"  # the child's target belongs to another target of that shape
-    PARENT_KNOWN = "parent known"  # the parent's target has others
-    UNKNOWN = "unknown"
+class Relation(IntEnum):  # causes_relation of causes_targets.h
+    UNKNOWN = 0
+    LINKED = 1
+    APART = 2  # the child's target belongs to another target of that shape
+    PARENT_KNOWN = 3  # the parent's target has others
 
 
 class Targets:
@@ -43,15 +43,29 @@ class Targets:
             target: frozenset(shape(each) for each in others)
             for target, others in self._links.items()
         }
-        self._votes: defaultdict[tuple[str, str], float] = defaultdict(
-            float
-        )  # of child's target, parent's target
-        self._votes_of_shape: defaultdict[tuple[str, str], float] = defaultdict(float)  # its shape
+        self._relations: dict[str, dict[str, Relation]] = {}  # that were asked for
+        self._relations_asked = 0
+        # of child's target: parent's target, its shape
+        self._votes: dict[str, dict[str, float]] = {}
+        self._votes_of_shape: dict[str, dict[str, float]] = {}
 
     def linked(self, target: str) -> frozenset[str] | set[str]:
         return self._links.get(target, _NOTHING)
 
+    def relations(self, child: str) -> dict[str, Relation]:
+        """Of its target with those of parents, as far as `relation` was asked for them."""
+        if self._relations_asked > PAIRS_MAX:
+            self._relations.clear()
+            self._relations_asked = 0
+        return self._relations.setdefault(child, {})
+
     def relation(self, child: str, parent: str) -> Relation:
+        found = self._relation(child, parent)
+        self._relations.setdefault(child, {})[parent] = found
+        self._relations_asked += 1
+        return found
+
+    def _relation(self, child: str, parent: str) -> Relation:
         if child == parent:
             return Relation.LINKED
         linked = self._links.get(child)
@@ -65,38 +79,47 @@ class Targets:
         return Relation.UNKNOWN
 
     def vote(self, child: str, parent: str, weight: float) -> None:
-        self._votes[child, parent] += weight
-        self._votes_of_shape[child, shape(parent)] += weight
+        votes = self._votes.setdefault(child, {})
+        votes[parent] = votes.get(parent, 0.0) + weight
+        of_shape, its = self._votes_of_shape.setdefault(child, {}), shape(parent)
+        of_shape[its] = of_shape.get(its, 0.0) + weight
+
+    def votes(self, child: str, parent: str) -> tuple[float, float]:
+        """For the pair, and for the child's target with any of the parent's shape."""
+        votes = self._votes.get(child)
+        if votes is None:
+            return _NO_VOTES
+        return votes.get(parent, 0.0), self._votes_of_shape[child].get(shape(parent), 0.0)
 
     def forget(self, share: float = 1.0) -> None:
         """Earlier votes count less by this share; those that count nothing leave."""
-        for votes in (self._votes, self._votes_of_shape):
-            for key in list(votes):
-                votes[key] *= 1 - share
-                if votes[key] < 0.01:
-                    del votes[key]
+        kept = [(child, parent, votes * (1 - share)) for child, parent, votes in self.all_votes()]
+        kept = [each for each in kept if each[2] >= _VOTE_LEAST]
+        self._votes, self._votes_of_shape = {}, {}
+        for child, parent, votes in kept:
+            self.vote(child, parent, votes)
+        if len(kept) > PAIRS_MAX:
+            kept = self.most_voted(PAIRS_MAX)
+            self._votes, self._votes_of_shape = {}, {}
+            for child, parent, votes in kept:
+                self.vote(child, parent, votes)
 
-    def odds_log(
-        self,
-        child: str,
-        parent: str,
-        relation: Relation,
-        among: float,
-        own: tuple[float, float] = (0.0, 0.0),
-    ) -> float:
-        """Log-odds against chance, `among` targets of parents.
+    def plain(self) -> list[list[Any]]:
+        """child's target, votes for targets of parents, for their shapes"""
+        return [
+            [child, list(votes.items()), list(self._votes_of_shape[child].items())]
+            for child, votes in self._votes.items()
+        ]
 
-        `own` is what this very child voted, for this parent's target and for any of its shape.
-        """
-        here = max(0.0, self._votes.get((child, parent), 0.0) - own[0])
-        all_votes = self._votes_of_shape.get((child, shape(parent)), 0.0) - own[1]
-        elsewhere = max(0.0, all_votes - here)
-        log = 0.0
-        if relation is Relation.LINKED:
-            here += KNOWN_WORTH
-        elif relation is Relation.APART:
-            elsewhere += KNOWN_WORTH
-        elif relation is Relation.PARENT_KNOWN:
-            log = PARENT_KNOWN_LOG
-        novel = NOVELTY / among
-        return log + math.log((here + novel) / (here + elsewhere + NOVELTY) * among)
+    def restore(self, plain: Iterable[Sequence[Any]]) -> None:
+        for child, votes, of_shape in plain:
+            self._votes[child] = {name: weight for name, weight in votes}
+            self._votes_of_shape[child] = {name: weight for name, weight in of_shape}
+
+    def most_voted(self, most: int) -> list[tuple[str, str, float]]:
+        return sorted(self.all_votes(), key=lambda each: (-each[2], each[:2]))[:most]
+
+    def all_votes(self) -> Iterator[tuple[str, str, float]]:
+        for child, votes in self._votes.items():
+            for parent, weight in votes.items():
+                yield child, parent, weight

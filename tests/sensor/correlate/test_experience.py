@@ -4,7 +4,14 @@ import json
 
 import pytest
 
-from sensor.correlate.experience import FADE_AT, PAIRS_MAX, Experience, Trigger
+from sensor.correlate.experience import (
+    COUNTED_MAX,
+    FADE_AT,
+    OTHER,
+    PAIRS_MAX,
+    Experience,
+    Trigger,
+)
 from sensor.correlate.relations import Rank
 
 MS = 10**6
@@ -87,3 +94,16 @@ def test_pairs_are_bounded() -> None:
         experience.hop(f"X {number}", "VC create", Trigger.START, MS, 1.0)
         experience.guessed(f"X {number}", "VC create", Rank.DEFINITE, True)
     assert experience.shed == 10 and len(experience.pairs) == PAIRS_MAX
+
+
+def test_guesses_are_counted_for_good_and_in_bounded_rows() -> None:
+    experience = Experience()
+    for number in range(COUNTED_MAX * 2):
+        experience.guessed(f"VCD {number}", "VC create", Rank.DEFINITE, number % 3 > 0)
+    for _ in range(int(FADE_AT) * 2):
+        experience.guessed("VCD 1", "VC create", Rank.DEFINITE, True)
+    counts = experience.guess_counts()
+    assert counts["VCD 1", "VC create", "right"] == 2 * FADE_AT + 1
+    assert counts["VCD 1", "VC create", "wrong"] == 0
+    assert counts[OTHER, OTHER, "right"] > 0 and len(counts) <= 2 * COUNTED_MAX + 2
+    assert sum(counts.values()) == experience.guesses

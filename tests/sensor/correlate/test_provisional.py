@@ -3,7 +3,7 @@
 import pytest
 
 from tests.sensor.correlate.test_ladder import make_vm
-from tests.sensor.talk import ALICE, BOB, ESX1, VC, VCD, Talk, vapp, vm
+from tests.sensor.talk import ALICE, BOB, ESX1, VC, VCD, Talk, flow_of, vapp, vm
 
 
 @pytest.fixture
@@ -61,3 +61,14 @@ def test_who_comes_late_changes_the_final_word(talk: Talk) -> None:
         "VCD:bob@acme:VC:vCloudService",
         "VCD:?:VC:vCloudService",
     ]
+
+
+def test_after_a_gap_nobody_is_named_so_soon(talk: Talk) -> None:
+    """Another request may have been among the bytes that were missed."""
+    flow = flow_of(ALICE, VCD)
+    talk.analysis.gap(flow, 0, 1000, talk.now_ns)
+    talk.call(BOB, VCD, "powerOff", vapp("shop"), task="b")
+    talk.call(VCD, VC, "PowerOffVM_Task", vm("vm-61"))
+    talk.finish()
+    assert said(talk) == [("action", "?:?:VC:vCloudService", "")]
+    assert talk.candidates("PowerOffVM_Task", VC)["bob@acme"] > 0.8

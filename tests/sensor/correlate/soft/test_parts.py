@@ -1,7 +1,10 @@
 """Targets, manners of services, narrowing by ids, counts: what goes into the likelihood."""
 
+from array import array
+
 import pytest
 
+from sensor import _core
 from sensor.correlate.soft import offline
 from sensor.correlate.soft.calls import ids_above
 from sensor.correlate.soft.fitting import fit, roles
@@ -9,8 +12,9 @@ from sensor.correlate.soft.kinds import Kinds, service_class
 from sensor.correlate.soft.learning import Effort
 from sensor.correlate.soft.manners import Order, manners
 from sensor.correlate.soft.model import COUNTS
+from sensor.correlate.soft.options import narrowed
 from sensor.correlate.soft.targets import Relation, Targets
-from sensor.correlate.soft.window import narrowed
+from sensor.correlate.soft.work import done
 from sensor.correlate.spans import Span
 from tests.accuracy.impairments import jittered, lossy
 from tests.accuracy.traffic import MS, keyed, requests
@@ -45,18 +49,34 @@ def test_targets_that_belong_together() -> None:
     assert targets.relation("vm-9", "vapp-9") is Relation.UNKNOWN
 
 
+def odds_log(
+    targets: Targets, parent: str, relation: Relation = Relation.UNKNOWN, own: float = 0.0
+) -> float:
+    """Of a child on vm-1 under that parent, if it itself voted for it."""
+    votes, of_shape = targets.votes("vm-1", parent)
+    options = (
+        array("i", [0, 2]), array("i", [0, -1]), array("i", [0, -1]), array("i", [0]),
+        array("d", [0.0, 0.0]), array("d", [0.0]),
+    )  # fmt: skip
+    pair = array("d", [votes]), array("d", [of_shape]), array("d", [100.0]), array("B", [relation])
+    log = array("d", [0.0, 0.0])
+    _core.causes_weigh(options, pair, array("d", [own, 0.0]), log)
+    return log[0]
+
+
 def test_what_was_under_a_target_is_likely_to_be_again() -> None:
     targets = Targets()
-    unknown = Relation.UNKNOWN
-    assert targets.odds_log("vm-1", "vapp-1", unknown, 100) == pytest.approx(0)
+    assert odds_log(targets, "vapp-1") == pytest.approx(0)
     for _ in range(3):
-        targets.vote("vm-1", "vapp-1", 0.9)
-    assert targets.odds_log("vm-1", "vapp-1", unknown, 100) > 4
-    assert targets.odds_log("vm-1", "vapp-2", unknown, 100) < -2
+        targets.vote("vm-1", "vapp-1", 0.3)
+    assert odds_log(targets, "vapp-1") > 4
+    assert odds_log(targets, "vapp-2") < -1
+    assert odds_log(targets, "vapp-2", Relation.LINKED) > 4
+    assert odds_log(targets, "vapp-1", Relation.APART) < -0.5
     # its own votes are no evidence
-    assert targets.odds_log("vm-1", "vapp-1", unknown, 100, (2.7, 2.7)) == pytest.approx(0)
+    assert odds_log(targets, "vapp-1", own=0.9) == pytest.approx(0)
     targets.forget()
-    assert targets.odds_log("vm-1", "vapp-1", unknown, 100) == pytest.approx(0)
+    assert odds_log(targets, "vapp-1") == pytest.approx(0)
 
 
 def test_ids_and_known_targets_narrow_the_choice() -> None:
@@ -67,24 +87,25 @@ def test_ids_and_known_targets_narrow_the_choice() -> None:
         call(3, "vapp-1"),
         call(4, "vapp-3"),
     ]
-    assert narrowed(call(9, "vm-1", "op-7-4a"), parents, targets) == [0]
-    assert narrowed(call(9, "", "op-7-4a"), parents, targets) == [0, 1]
-    assert narrowed(call(9, "vm-1"), parents, targets) == [0, 2]
-    assert list(narrowed(call(9, "vm-5"), parents, targets)) == [0, 1, 2, 3]
+    near = [0, 1, 2, 3]
+    assert narrowed(call(9, "vm-1", "op-7-4a"), near, parents, targets) == [0]
+    assert narrowed(call(9, "", "op-7-4a"), near, parents, targets) == [0, 1]
+    assert narrowed(call(9, "vm-1"), near, parents, targets) == [0, 2]
+    assert narrowed(call(9, "vm-5"), near, parents, targets) == near
 
 
 def test_calls_inside_requests_are_noticed_and_clocks_forgiven() -> None:
     spans = requests(300, 50).spans
-    exact = manners(*roles(spans))
+    exact = done(manners(*roles(spans)))
     assert {name: (each.nested, each.slack_ns) for name, each in exact.items()} == {
         "front": (True, 0),
         "search": (True, 0),
     }
-    lost = manners(*roles(lossy(spans, 0.05)))
+    lost = done(manners(*roles(lossy(spans, 0.05))))
     assert all(each.nested for each in lost.values())
-    noisy = manners(*roles(jittered(spans, MS // 10)))
+    noisy = done(manners(*roles(jittered(spans, MS // 10))))
     assert all(each.nested and 0 < each.slack_ns <= 2 * MS for each in noisy.values())
-    outlasting = manners(*roles(keyed(200, 5).spans))
+    outlasting = done(manners(*roles(keyed(200, 5).spans)))
     assert not outlasting["cloud"].nested
 
 
