@@ -48,6 +48,12 @@ need() { # PACKAGE unless COMMAND... succeeds
     "$@" >/dev/null 2>&1 || packages+=("$package")
 }
 has() { command -v "$1"; }
+has_file() { compgen -G "$1"; }
+# Those of the running kernel, or of another one (sensor/bpf/headers.py).
+has_kernel_headers() {
+    [ -d "/lib/modules/$(uname -r)/build" ] || [ -e /sys/kernel/kheaders.tar.xz ] ||
+        has_file '/usr/src/linux-headers-*-common'
+}
 has_header() { echo "#include <$1>" | gcc -E -x c -; }
 links_with() { # COMPILER FLAGS...
     local compiler=$1 object verdict=0
@@ -81,6 +87,16 @@ missing_packages() {
     need nginx has nginx
     need haproxy has haproxy
     need squid has squid
+    need rsyslog has rsyslogd
+    need rsyslog-gnutls has_file '/usr/lib/*/rsyslog/lmnsd_gtls.so'
+    need rsyslog-relp has_file '/usr/lib/*/rsyslog/imrelp.so'
+    need prometheus has promtool
+    need nats-server has nats-server
+    need nodejs has node
+    need npm has npm
+    need gnutls-bin has gnutls-cli
+    need python3-bpfcc has_file '/usr/lib/python3/dist-packages/bcc'
+    need "linux-headers-$(dpkg --print-architecture 2>/dev/null || echo generic)" has_kernel_headers
     need golang-go has go
     need golang-github-vmware-govmomi-dev test -d /usr/share/gocode/src/github.com/vmware/govmomi/simulator
     need clang has clang
@@ -88,7 +104,8 @@ missing_packages() {
 }
 
 install_packages() {
-    local install=(apt-get install -y --no-install-recommends "${packages[@]}")
+    # --no-remove: rsyslog would replace another syslog daemon of this host
+    local install=(apt-get install -y --no-remove --no-install-recommends "${packages[@]}")
     if ! has apt-get >/dev/null; then
         say "missing: ${packages[*]} (Debian names); install them and run this again"
         exit 1
@@ -126,7 +143,7 @@ let_services_be() {
     local service
     [ -z "$(trap -p EXIT)" ] || remove_policy
     has systemctl >/dev/null || return 0
-    for service in nginx haproxy squid; do
+    for service in nginx haproxy squid prometheus rsyslog nats-server; do
         if [[ " ${packages[*]} " == *" $service "* ]]; then
             "${as_root[@]}" systemctl --quiet disable $service >&2
         fi
@@ -163,6 +180,42 @@ PYTHON
 say "building the core"
 "${pip[@]}" install --no-build-isolation --editable ".$extras"
 "$venv/bin/python" -c 'import sensor._core' || { say "the core was built but does not load"; exit 1; }
+
+# --- a receiver of the tests that cannot be installed beside rsyslog: unpacked, its libraries with it
+
+unpack_syslog_ng() {
+    local into=$venv/syslog-ng debs wanted=() package
+    [ ! -d "$into" ] && ! has syslog-ng >/dev/null || return 0
+    has apt-get >/dev/null || { say "syslog-ng is not there: its tests are skipped"; return 0; }
+    say "unpacking syslog-ng"
+    for package in syslog-ng-core $(apt-cache depends syslog-ng-core | awk '/^ *Depends: [a-z]/ {print $2}'); do
+        dpkg-query -s "$package" >/dev/null 2>&1 || wanted+=("$package")
+    done
+    debs=$(mktemp -d)
+    (cd "$debs" && apt-get download -q "${wanted[@]}" >&2)
+    for package in "$debs"/*.deb; do
+        dpkg -x "$package" "$debs/root"
+    done
+    mv "$debs/root" "$into"
+    rm -r "$debs"
+}
+[ "$purpose" = demo ] || unpack_syslog_ng
+
+# --- a receiver of the tests that npm has
+
+install_fluent() {
+    local from=tests/exporters/receivers/fluent into=$venv/fluent
+    [ ! -e "$into/.ready" ] || ! cmp -s "$from/package-lock.json" "$into/package-lock.json" || return 0
+    say "installing the Fluent server of the tests"
+    mkdir -p "$into"
+    cp "$from"/package{,-lock}.json "$into/"
+    if (cd "$into" && npm ci --ignore-scripts --no-audit --no-fund --silent >&2); then
+        touch "$into/.ready"
+    else
+        say "npm does not install it: its tests are skipped"
+    fi
+}
+[ "$purpose" = demo ] || install_fluent
 
 touch "$venv/.ready-demo"
 [ "$purpose" = demo ] || touch "$venv/.ready-test"

@@ -61,8 +61,10 @@ class LineFile:
         append: bool = True,
         rotation: Rotation = Rotation(),
         durability: Durability = Durability(),
+        preamble: bytes = b"",
         clock: Callable[[], float] = time.time,
     ) -> None:
+        """`preamble`: whole lines at the head of every file."""
         self._path = path
         self._counts = counts
         self._output = output
@@ -70,6 +72,7 @@ class LineFile:
         self._report = report
         self._rotation = rotation
         self._durability = durability
+        self._preamble = preamble
         self._clock = clock
         self._descriptor = -1  # -1: to be opened before the next write
         self._regular = True
@@ -130,6 +133,11 @@ class LineFile:
         return max(1, bisect_right(ends, self._rotation.bytes - self._bytes))
 
     def _append(self, lines: Sequence[bytes]) -> None:
+        if self._preamble and not self._bytes:
+            self._write([self._preamble])
+        self._write(lines)
+
+    def _write(self, lines: Sequence[bytes]) -> None:
         data = memoryview(b"".join(lines))
         done = 0
         try:

@@ -17,14 +17,15 @@ class FileSink:
 
     name = "ndjson"
 
-    def __init__(self, file: LineFile) -> None:
+    def __init__(self, file: LineFile, encode: Callable[[Record], bytes] = encode_ndjson) -> None:
         self._file = file
+        self._encode = encode
         self.tick = file.tick
         self.reopen = file.reopen
         self.close = file.close
 
     def write(self, records: Sequence[Record]) -> None:
-        self._file.write([encode_ndjson(record) for record in records])
+        self._file.write([self._encode(record) for record in records])
 
 
 class StreamSink:

@@ -71,11 +71,14 @@ class Outbox:
         report: Callable[[str], None],
         tick_s: float = 1.0,
         retry_first_s: float = RETRY_FIRST_S,
+        counts_written: bool = True,
     ) -> None:
+        """`counts_written`: not where the sink itself counts what a receiver took later."""
         self.sink = sink
         self.problem = ""  # why the last write failed; "" once one passes
         self.failed: SinkError | None = None  # set for good: records were lost, or will be
         self._counts = counts
+        self._counts_written = counts_written
         self._records_max = records_max
         self._when_full = when_full
         self._report = report
@@ -108,11 +111,15 @@ class Outbox:
             self._reopen = True
             self._changed.notify_all()
 
-    def stop(self, drain_s: float) -> None:
-        """Write what is queued, close the sink; a sink that fails is tried for `drain_s`."""
+    def begin_stop(self, drain_s: float) -> None:
+        """Take no more; what is queued is written, a sink that fails is tried for `drain_s`."""
         with self._changed:
             self._stop_by = time.monotonic() + drain_s
             self._changed.notify_all()
+
+    def stop(self, drain_s: float) -> None:
+        """Write what is queued, close the sink; a sink that fails is tried for `drain_s`."""
+        self.begin_stop(drain_s)
         self._thread.join()
 
     def _offer_waiting(self, records: Sequence[Record]) -> None:
@@ -204,7 +211,8 @@ class Outbox:
             self._report(f"{self.sink.name}: {count} records lost: {self.failed}")
 
     def _settle(self, result: str, count: int) -> None:
-        self._counts.records.add(self.sink.name, result, by=count)
+        if result != "written" or self._counts_written:
+            self._counts.records.add(self.sink.name, result, by=count)
         with self._changed:
             self._held -= count
             self._changed.notify_all()

@@ -1,0 +1,1 @@
+"""Dialects of the record: each a pure function of the tree that hop/1 writes."""
