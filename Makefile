@@ -1,4 +1,4 @@
-# make demo | test | lint | bench | bench-live | sanitize | accuracy | fuzz | wheel | clean
+# make demo | test | lint | bench | bench-live | bench-export | sanitize | accuracy | fuzz | wheel | clean
 # Set-up (system packages, .venv, compiled core) happens by itself; see deploy/setup.sh.
 
 SHELL := /bin/bash
@@ -12,7 +12,7 @@ FUZZ_SECONDS ?= 60
 FUZZ_MESSAGES ?= 1000000
 
 .DELETE_ON_ERROR:
-.PHONY: demo test lint bench bench-live sanitize accuracy fuzz wheel clean
+.PHONY: demo test lint bench bench-live bench-export sanitize accuracy fuzz wheel clean
 
 demo: $(VENV)/.ready-demo
 	$(PYTHON) -m sensor.cli demo
@@ -41,10 +41,16 @@ sanitize: $(VENV)/.ready-test
 bench: $(VENV)/.ready-test
 	$(PYTHON) -m tests.bench.bench
 	$(PYTHON) -m tests.bench.decryption
+	$(PYTHON) -m tests.bench.tap
 
 # packets lost beside tcpdump on a veth pair; needs root
 bench-live: $(VENV)/.ready-test
 	$(PYTHON) -m tests.bench.live
+
+# records per second and CPU per record, through each sink to a receiver that counts
+bench-export: $(VENV)/.ready-test
+	$(PYTHON) -m tests.bench.export
+	$(PYTHON) -m tests.bench.evidence
 
 # who caused what, scored; DATASETS is the directory of score.py
 accuracy: $(VENV)/.ready-test

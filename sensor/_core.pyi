@@ -20,8 +20,11 @@ TO_CLIENT: int
 
 # (protocol number, client address, client port, server address, server port, vlan or -1, tunnel
 # name or "",
-#  community id, uid, source index)
-FlowTuple = tuple[int, str, int, str, int, int, str, str, str, int]
+#  community id, uid, source index, pid of the tapped process or 0, number of the tap, whether the
+# process is the server, its name, its cgroups as /proc shows them). Of a tapped flow whose socket
+# is not known, the addresses are "process:PID" and "peer of process:PID", ports 0, and the
+# community id is "".
+FlowTuple = tuple[int, str, int, str, int, int, str, str, str, int, int, int, bool, str, str]
 
 # (request_ns, response_ns, end_ns, method, target, status, request_head, response_head,
 # request_body,
@@ -113,11 +116,16 @@ class Source:
         promiscuous: bool = ...,
         decrypt: bool = ...,
         secrets_of: Source | None = ...,
+        tap: int = ...,
+        secrets_to: tuple[Source, ...] = ...,
     ) -> None:
         """Without `decrypt` TLS is metadata only, and no key is kept, those of a file included.
 
         Secrets inside the files are read first, or taken from `secrets_of`, a source of the same
         files that has not been filled yet.
+
+        `tap` is the descriptor of a BPF ring buffer, duplicated, and then the only input: what
+        sensor/core/tap_event.h says is read from it. TLS secrets in it are for `secrets_to`.
         """
     def add_secrets(self, lines: bytes | bytearray | memoryview, key_source: int) -> bool:
         """Key log lines, copied, for the next fill. From any thread. False: too many wait.
@@ -128,7 +136,10 @@ class Source:
         """A server's private key, before the first fill. Raises ValueError with one line."""
     def fill(self, timeout_ms: int) -> Batch: ...
     def counters(self) -> dict[str, int]: ...
-    def source_stats(self) -> list[dict[str, int]]: ...
+    def source_stats(self) -> list[dict[str, int]]:
+        """One row for each file or interface."""
+    def tls_sessions(self) -> list[tuple[str, str, int]]:
+        """(version, result, count) rows: unknown, older, 1.2 or 1.3; tls_sessions_RESULT."""
     def operations(self) -> list[tuple[str, str, int, int, int]]:
         """(service, operation, success, failure, unknown) rows."""
     def gauges(self) -> dict[str, int]:
@@ -138,6 +149,13 @@ class Source:
     def stop(self) -> None:
         """From any thread: the next fill flushes every flow, and ends."""
     def close(self) -> None: ...
+
+# Ed25519 (RFC 8032). Keys come as PEM; ValueError says, in one line, what is wrong with one.
+def ed25519_sign(private_pem: bytes, message: bytes, /) -> bytes: ...
+def ed25519_public_key(pem: bytes, /) -> bytes:
+    """The 32 bytes of the public half of a public or private key."""
+
+def ed25519_is_signed(public_key: bytes, message: bytes, signature: bytes, /) -> bool: ...
 
 # The likelihood of parents with their children (sensor/core/causes.h). Arrays are buffers of the
 # item size that causes.h states; a window is the arrays from parent_start to option_share, a model
@@ -180,5 +198,20 @@ def causes_sample(
 def causes_smooth(
     counts: array[float], density: array[float], at: int, weight: float, prior: float, /
 ) -> None: ...
+
+# What targets say (causes_targets.h): options is (from, parent, pair, child's kind, base, log rate of
+# nobody by kind), votes is (for the pair, for the child's target, targets among, relation).
+CausesOptions = tuple[
+    array[int], array[int], array[int], array[int], array[float], array[float]
+]  # fmt: skip
+CausesVotes = tuple[array[float], array[float], array[float], array[int]]
+
+def causes_weigh(
+    options: CausesOptions, votes: CausesVotes, seen: array[float] | None, log: array[float], /
+) -> None: ...
+def causes_vote(
+    options: CausesOptions, votes: CausesVotes, seen: array[float], sums: array[float], /
+) -> None: ...
+def causes_masses(counts: array[float], sums: array[float], /) -> None: ...
 def causes_bin(gap_ns: float, /) -> int: ...
 def causes_bin_width(bin: int, /) -> float: ...

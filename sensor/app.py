@@ -6,6 +6,7 @@ import socket
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
+from hashlib import sha256
 
 from decoders.forwardproxy import ForwardProxy
 from decoders.message import Hasher, Message
@@ -19,11 +20,12 @@ from sensor import _core, keys, workers
 from sensor.analysis import Analysis, AnalysisLimits
 from sensor.correlate.correlator import Limits
 from sensor.exits import ConfigError, InputError, PrivilegeError
+from sensor.knowledge import Knowledge
 from sensor.lateness import Ending, InOrder
 from sensor.metrics import Metrics
 from sensor.privileges import CAP_NET_RAW, forbid_core_dumps, has_capability
+from sensor.processes import shown
 from sensor.records import Record, SensorRef
-from sensor.services import Services
 from sensor.settings import Settings
 from sensor.site import Site
 from sensor.streams import Streams, interest_of
@@ -42,6 +44,7 @@ class Inputs:
 
     files: tuple[str, ...] = ()
     interfaces: tuple[str, ...] = ()
+    tap_ring: int = -1  # descriptor of the ring of the taps, if there are any
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +54,8 @@ class Sensor:
     workers: Workers
     streams: Streams
     meaning: Ending
-    services: Services
+    knowledge: Knowledge
+    tapped: bool = False  # some flows may have no address
 
     def counted(self, name: str) -> int:
         """A counter of the core, over all workers."""
@@ -82,7 +86,13 @@ def assemble(settings: Settings, hasher: Hasher, inputs: Inputs, metrics: Metric
     streams = Streams(
         decoders, meaning, framed=stream_decoders(hasher), datagrams=datagrams, proxy=proxy
     )
-    sensor = Sensor(Workers(sources), streams, meaning, analysis.services)
+    sensor = Sensor(
+        Workers(sources),
+        streams,
+        meaning,
+        analysis.knowledge,
+        inputs.tap_ring >= 0,
+    )
     metrics.sources = sources
     metrics.interfaces = inputs.interfaces
     metrics.streams = streams
@@ -94,7 +104,12 @@ def assemble(settings: Settings, hasher: Hasher, inputs: Inputs, metrics: Metric
         "proxyproto",
     ]
     metrics.messages = sorted(kind.__name__ for kind in Message.__subclasses__())
+    metrics.reached = lambda: sensor.workers.reached_ns
+    metrics.told.start_services(service.id for service in settings.service)
+    metrics.config_hash = sha256(repr(settings).encode()).hexdigest()[:16]
     metrics.analysis = analysis.gauges
+    experience = analysis.knowledge.correlator.experience
+    metrics.guesses, metrics.trust = experience.guess_counts, experience.trust_by_evidence
     metrics.sealed = analysis.sealed_flows
     metrics.heartbeats = analysis.heartbeats
     return sensor
@@ -109,6 +124,8 @@ def drive(
     delivered, and what `deliver` raises.
     """
     failure: workers.InputError | None = None
+    if sensor.tapped:
+        deliver = _shown_to(deliver)
     gc.freeze()  # what is there now stays
     gc.set_threshold(GC_THRESHOLD)
     with closing(sensor), closing(_events(sensor)) as events:
@@ -128,6 +145,12 @@ def drive(
         raise InputError(str(failure))
 
 
+def _shown_to(
+    deliver: Callable[[Sequence[Record]], None],
+) -> Callable[[Sequence[Record]], None]:
+    return lambda records: deliver([shown(record) for record in records])
+
+
 def _in_order(analysis: Analysis, settings: Settings, inputs: Inputs) -> Ending:
     """A replay has its keys before its packets."""
     if settings.keys.decrypt and inputs.interfaces:
@@ -138,7 +161,7 @@ def _in_order(analysis: Analysis, settings: Settings, inputs: Inputs) -> Ending:
 def _analysis(settings: Settings, inputs: Inputs) -> Analysis:
     correlate, sites = settings.correlate, settings.sites
     return Analysis(
-        site=Site(settings.service),
+        site=Site(settings.service, settings.sites.no_services),
         trusted_proxies=sites.trusted_proxies,
         alerts=settings.alerts,
         limits=AnalysisLimits(
@@ -149,6 +172,7 @@ def _analysis(settings: Settings, inputs: Inputs) -> Analysis:
             idle_timeout_ns=correlate.session_idle_timeout_s * NS_PER_S,
             correlate=Limits(
                 hold_ns=correlate.hold_ms * NS_PER_MS,
+                provisional_ns=correlate.provisional_ms * NS_PER_MS,
                 horizon_ns=correlate.horizon_s * NS_PER_S,
                 task_horizon_ns=correlate.task_horizon_s * NS_PER_S,
                 actions_max=correlate.actions_max,
@@ -159,6 +183,7 @@ def _analysis(settings: Settings, inputs: Inputs) -> Analysis:
             iface=",".join(inputs.interfaces),
             version=version(),
         ),
+        taps=inputs.tap_ring >= 0,
     )
 
 
@@ -194,7 +219,7 @@ def _sources(settings: Settings, interest: _core.Interest, inputs: Inputs) -> li
     splits_in_kernel = inputs.interfaces and capture.workers > 1 and not capture.tunnelled
     sources: list[_core.Source] = []
     try:
-        for worker in range(capture.workers):
+        for worker in range(capture.workers if inputs.files or inputs.interfaces else 0):
             sources.append(
                 _core.Source(
                     interest,
@@ -211,12 +236,30 @@ def _sources(settings: Settings, interest: _core.Interest, inputs: Inputs) -> li
                     secrets_of=sources[0] if sources else None,
                 )
             )
+        if inputs.tap_ring >= 0:
+            sources.append(_tap_source(settings, interest, inputs, sources))
     except OSError as error:
         _close(sources)
         if inputs.interfaces and not has_capability(CAP_NET_RAW):
             raise PrivilegeError(f"{error}; capturing needs root or CAP_NET_RAW") from None
         raise InputError(str(error)) from None
     return sources
+
+
+def _tap_source(
+    settings: Settings,
+    interest: _core.Interest,
+    inputs: Inputs,
+    packets: Sequence[_core.Source],
+) -> _core.Source:
+    """What it reads of TLS secrets is for those of packets."""
+    return _core.Source(
+        interest,
+        _limits(settings, inputs),
+        decrypt=settings.keys.decrypt,
+        tap=inputs.tap_ring,
+        secrets_to=tuple(packets),
+    )
 
 
 def _close(sources: Sequence[_core.Source]) -> None:

@@ -1,7 +1,6 @@
 """`hoptap check`: what the sensor could see and keep on this machine, without capturing."""
 
 import ctypes
-import importlib.util
 import os
 import shutil
 import socket
@@ -13,33 +12,44 @@ from pathlib import Path
 
 from exporters.outbox import SinkError
 from sensor import hashing, history, interfaces
+from sensor.accuracy_checks import accuracy_findings
+from sensor.evidence_checks import evidence_findings
 from sensor.exits import HoptapError
 from sensor.finding import Finding, Level
 from sensor.interfaces import link_of
 from sensor.key_checks import key_findings
+from sensor.learned import News
 from sensor.privileges import CAP_NET_RAW, has_capability
 from sensor.progress import bytes_text
 from sensor.service_checks import service_findings
-from sensor.services import Learned
 from sensor.settings import MIB, Settings, split_listen
+from sensor.sink_checks import sink_findings
+from sensor.tap_checks import tap_findings
 
 _FREE_LOW_BYTES = 512 * MIB
 _STA_UNSYNC = 0x40  # linux/timex.h
 
 
-def findings(settings: Settings) -> Iterator[Finding]:
-    """Everything found, in the order a packet would meet it."""
+def findings(settings: Settings, *, probe: bool = False) -> Iterator[Finding]:
+    """Everything found, in the order a packet would meet it. `probe`: receivers are called."""
     yield from _interfaces(settings)
-    yield _rights()
+    yield _rights(settings)
     yield _ring_memory(settings)
     yield from _core(settings)
-    yield _tap()
+    yield from tap_findings(settings)
     yield from key_findings(settings)
     yield _clock()
     yield _hash_key(settings)
     yield from _outputs(settings)
+    yield from evidence_findings(settings, probe)
+    yield from sink_findings(settings, probe)
     yield from _services(settings)
     yield _libraries()
+
+
+def accuracy(settings: Settings) -> Iterator[Finding]:
+    """How right the correlation has been at this site."""
+    return accuracy_findings(_learned(settings))
 
 
 def _interfaces(settings: Settings) -> Iterator[Finding]:
@@ -56,7 +66,9 @@ def _interfaces(settings: Settings) -> Iterator[Finding]:
             yield Finding(Level.OK, subject, f"up, MTU {link.mtu}{kind}")
 
 
-def _rights() -> Finding:
+def _rights(settings: Settings) -> Finding:
+    if settings.tap and not settings.capture.interfaces:
+        return Finding(Level.NOTE, "CAP_NET_RAW", "not needed: there are taps alone")
     if has_capability(CAP_NET_RAW):
         return Finding(Level.OK, "CAP_NET_RAW", "held: interfaces can be opened")
     text = "missing: run as root, or with AmbientCapabilities=CAP_NET_RAW as deploy/hoptap.service"
@@ -107,19 +119,6 @@ def _core(settings: Settings) -> Iterator[Finding]:
         yield Finding(Level.OK, "core", f"built and loaded; {counts}")
 
 
-def _tap() -> Finding:
-    subject = "TLS tap"
-    if importlib.util.find_spec("bcc") is None:
-        text = (
-            "BCC is not installed: TLS is read only where secrets are handed over ([keys]); "
-            "apt install python3-bpfcc"
-        )
-        return Finding(Level.NOTE, subject, text)
-    if not Path("/sys/kernel/btf/vmlinux").exists():
-        return Finding(Level.NOTE, subject, "BCC is there, the kernel has no BTF")
-    return Finding(Level.OK, subject, "BCC and BTF are there")
-
-
 def _clock() -> Finding:
     """Packets carry the time of this machine; sensors of one site are compared by it."""
     timex = (ctypes.c_long * 64)()  # struct timex is 208 bytes; modes 0 only reads
@@ -150,6 +149,8 @@ def _outputs(settings: Settings) -> Iterator[Finding]:
         yield _creatable("records", settings.ndjson_path)
     if settings.history.enabled:
         yield _history(settings.history_path)
+    if settings.evidence.file:
+        yield _creatable("evidence log", Path(settings.evidence.file))
     if settings.status.listen:
         yield _listen(settings.status.listen)
 
@@ -164,11 +165,14 @@ def _history(path: Path) -> Finding:
 
 
 def _services(settings: Settings) -> Iterator[Finding]:
-    learned: list[Learned] = []
+    return service_findings(settings, _learned(settings))
+
+
+def _learned(settings: Settings) -> News:
     if settings.history.enabled and settings.history_path.exists():
         with suppress(SinkError):  # said of the history
-            learned = history.addresses(settings.history_path)
-    return service_findings(settings, learned)
+            return history.known(settings.history_path)
+    return News()
 
 
 def _creatable(subject: str, path: Path) -> Finding:

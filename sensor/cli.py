@@ -10,11 +10,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
-from sensor import config, hashing, terminal, when
+from sensor import config, hashing, overrides, tap_settings, terminal, when
 from sensor.exits import MEANING, ConfigError, Exit, HoptapError, UsageError
-from sensor.settings import CaptureSettings, KeySettings, Settings
+from sensor.settings import KeySettings, Settings
+from sensor.sink_types import FORMATS
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction["_Parser"]
@@ -26,7 +27,7 @@ LIMIT_MOST = 1_000_000_000  # records; far below what SQLite counts to
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; its exit code."""
-    logging.basicConfig(handlers=[_stderr_handler()], level=logging.INFO, force=True)
+    logging.basicConfig(handlers=[terminal.stderr_handler()], level=logging.INFO, force=True)
     for stream in (sys.stdout, sys.stderr):  # a name that the terminal cannot show is escaped
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
@@ -79,6 +80,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_run(commands)
     _add_who(commands)
     _add_check(commands)
+    _add_send_test(commands)
+    _add_verify(commands)
     _add_correlate(commands)
     _add_small(commands)
     return parser
@@ -90,12 +93,18 @@ def _add_replay(commands: "Commands") -> None:
         "files", nargs="+", metavar="FILE", help="pcap or pcapng, plain, gzip or zstd; - is stdin"
     )
     parser.add_argument("--out", default="-", metavar="PATH", help="records; - is standard output")
-    parser.add_argument("--format", choices=("ndjson", "table"), default="ndjson")
+    formats = ("ndjson", "table", *(each for each in FORMATS if each != "otlp"))
+    parser.add_argument(
+        "--format", choices=formats, default="ndjson", metavar="NAME", help=", ".join(formats)
+    )
     parser.add_argument("--history", default="", metavar="PATH", help="keep records for `who` too")
     parser.add_argument(
         "--hash-key", metavar="FILE", help="key of token hashes; without it or -c, one for this run"
     )
     parser.add_argument("--quiet", action="store_true", help="no progress and no summary")
+    parser.add_argument(
+        "--sinks", action="store_true", help="records to the [[sink]]s of the configuration, too"
+    )
     _add_config(parser)
     _add_workers(parser)
     _add_keys(parser)
@@ -108,11 +117,22 @@ def _add_replay(commands: "Commands") -> None:
 def _add_run(commands: "Commands") -> None:
     parser = commands.add_parser("run", help="interfaces to records, until a signal")
     parser.add_argument("-i", "--interface", action="append", metavar="IF", help="may be repeated")
+    for option, what in (("--tap", "what goes"), ("--tap-keys", "TLS secrets that go")):
+        parser.add_argument(
+            option,
+            action="append",
+            default=[],
+            metavar="PROCESS|PID|LIBRARY",
+            help=f"read {what} through its TLS library; may be repeated",
+        )
+    parser.add_argument(
+        "--tap-machine-wide", action="store_true", help="needed beside a LIBRARY: all who use it"
+    )
     parser.add_argument("--duration", type=_seconds, metavar="S", help="stop after S seconds")
     _add_config(parser)
     _add_workers(parser)
     _add_keys(parser)
-    parser.set_defaults(call=_run)
+    parser.set_defaults(call=_run, sinks=True)
 
 
 def _add_who(commands: "Commands") -> None:
@@ -133,9 +153,13 @@ def _add_who(commands: "Commands") -> None:
 
 def _add_check(commands: "Commands") -> None:
     parser = commands.add_parser("check", help="is everything in place for `run`?")
+    parser.add_argument("--probe", action="store_true", help="call the receiver of each [[sink]]")
+    parser.add_argument(
+        "--accuracy", action="store_true", help="only this: how right is what goes without a key?"
+    )
     parser.add_argument("-i", "--interface", action="append", metavar="IF", help="may be repeated")
     _add_config(parser)
-    parser.set_defaults(call=_check)
+    parser.set_defaults(call=_check, sinks=True)
 
 
 def _add_correlate(commands: "Commands") -> None:
@@ -144,6 +168,40 @@ def _add_correlate(commands: "Commands") -> None:
     parser.add_argument("--inventory", default="", metavar="FILE", help="ids that belong together")
     parser.add_argument("--out", required=True, metavar="FILE", help="a JSON object per call")
     parser.set_defaults(call=_correlate)
+
+
+def _add_send_test(commands: "Commands") -> None:
+    parser = commands.add_parser("send-test", help="marked records to every [[sink]]")
+    parser.add_argument("--count", type=int, default=1, metavar="N", help="to each; default: 1")
+    parser.add_argument("--sink", action="append", default=[], metavar="ID", help="may be repeated")
+    _add_config(parser)
+    parser.set_defaults(call=_send_test, sinks=True)
+
+
+def _add_verify(commands: "Commands") -> None:
+    parser = commands.add_parser("verify", help="is an evidence log as it was written?")
+    parser.add_argument("files", nargs="+", metavar="FILE", help="all files of a log, in any order")
+    parser.add_argument(
+        "--key",
+        action="append",
+        default=[],
+        metavar="PUB",
+        help="Ed25519 key in PEM that signed the marks; may be repeated",
+    )
+    parser.add_argument(
+        "--tsa-ca", default="", metavar="FILE", help="certificates of the time stamp authority"
+    )
+    parser.add_argument(
+        "--head",
+        action="append",
+        default=[],
+        metavar="SEQ:HASH",
+        help="a checkpoint kept elsewhere, as the journal has it; may be repeated",
+    )
+    parser.add_argument(
+        "--part", action="store_true", help="files of the log that came before are elsewhere"
+    )
+    parser.set_defaults(call=_verify)
 
 
 def _add_small(commands: "Commands") -> None:
@@ -184,43 +242,18 @@ def _add_keys(parser: argparse.ArgumentParser) -> None:
 
 def _settings(options: argparse.Namespace) -> Settings:
     """Those of the file named, of the file at its usual place, or all defaults."""
+    sinks = getattr(options, "sinks", False)  # else who asks need not be able to read their secrets
     if options.config is not None:
-        settings = config.load(options.config)
+        settings = config.load(options.config, sinks=sinks)
     elif config.DEFAULT_PATH.exists():
-        settings = config.load(config.DEFAULT_PATH)
+        settings = config.load(config.DEFAULT_PATH, sinks=sinks)
     else:
         settings = Settings()
     return replace(
         settings,
-        capture=_capture(options, settings.capture),
-        keys=_keys(options, settings.keys),
-    )
-
-
-def _capture(options: argparse.Namespace, capture: CaptureSettings) -> CaptureSettings:
-    """What the command line says instead of the file."""
-    changes: dict[str, Any] = {}
-    for option, name in (("workers", "workers"), ("interface", "interfaces")):
-        value = getattr(options, option, None)
-        if value is None:
-            continue
-        value = tuple(dict.fromkeys(value)) if isinstance(value, list) else value
-        problem = config.field_problem(CaptureSettings, name, value)
-        if problem:
-            raise UsageError(f"--{option}: {problem}")
-        changes[name] = value
-    return replace(capture, **changes)
-
-
-def _keys(options: argparse.Namespace, keys: KeySettings) -> KeySettings:
-    """With the files that the command line names; naming one is asking for what it is for."""
-    logs, rsa_keys = getattr(options, "keys", []), getattr(options, "rsa_key", [])
-    asked = getattr(options, "decrypt", False)
-    return replace(
-        keys,
-        decrypt=asked or keys.decrypt or bool(logs or rsa_keys),
-        logs=(*keys.logs, *logs),
-        rsa_keys=(*keys.rsa_keys, *rsa_keys),
+        capture=overrides.capture_with(vars(options), settings.capture),
+        keys=overrides.keys_with(vars(options), settings.keys),
+        tap=tap_settings.with_asked(settings.tap, vars(options)),
     )
 
 
@@ -229,17 +262,17 @@ def _replay(options: argparse.Namespace) -> Exit:
         raise UsageError("--format table goes to standard output only")
     settings = _settings(options)
     if not options.config:  # what this machine captures with is for what it captures
-        settings = replace(settings, keys=_keys(options, KeySettings()))
+        settings = replace(settings, keys=overrides.keys_with(vars(options), KeySettings()))
     from sensor import replay, report
-    from sensor.records import encode_ndjson
 
     if options.hash_key:
         hasher = hashing.file_hasher(Path(options.hash_key))
-    elif options.config:
+    elif options.config or options.sinks:
         hasher = hashing.installation_hasher(settings.hash_key_path)
     else:
         hasher = hashing.run_hasher()
-    encode = encode_ndjson if options.format == "ndjson" else report.RowWriter(terminal.width())
+    is_table = options.format == "table"
+    encode = report.RowWriter(terminal.width()) if is_table else replay.encoder(options.format)
     return replay.replay(
         replay.Options(
             files=tuple(options.files),
@@ -247,6 +280,7 @@ def _replay(options: argparse.Namespace) -> Exit:
             encode=encode,
             history=options.history,
             quiet=options.quiet,
+            sinks=options.sinks,
         ),
         settings,
         hasher,
@@ -255,7 +289,7 @@ def _replay(options: argparse.Namespace) -> Exit:
 
 def _run(options: argparse.Namespace) -> Exit:
     settings = _settings(options)
-    if not settings.capture.interfaces:
+    if not settings.capture.interfaces and not settings.tap:
         raise UsageError("no interface: name one with -i, or in capture.interfaces")
     from sensor import live
 
@@ -288,9 +322,32 @@ def _check(options: argparse.Namespace) -> Exit:
     except ConfigError as error:
         terminal.say(f"{Level.PROBLEM:8} configuration: {line}" for line in error.lines)
         return Exit.NO
-    found = list(checks.findings(settings))
+    if options.accuracy:
+        found = list(checks.accuracy(settings))
+    else:
+        found = list(checks.findings(settings, probe=options.probe))
     terminal.say(f"{each.level:8} {each.subject}: {each.text}" for each in found)
     return Exit.NO if any(each.level is Level.PROBLEM for each in found) else Exit.OK
+
+
+def _send_test(options: argparse.Namespace) -> Exit:
+    from sensor import sendtest
+
+    return sendtest.send_test(_settings(options), options.sink, options.count)
+
+
+def _verify(options: argparse.Namespace) -> Exit:
+    from sensor import verify
+
+    return verify.verify(
+        verify.Options(
+            files=tuple(options.files),
+            keys=tuple(options.key),
+            tsa_ca=options.tsa_ca,
+            heads=tuple(map(verify.parse_head, options.head)),
+            part=options.part,
+        )
+    )
 
 
 def _correlate(options: argparse.Namespace) -> Exit:
@@ -320,20 +377,6 @@ def _seconds(text: str) -> float:
     if not 0 < value < 1e9:
         raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds")
     return value
-
-
-def _stderr_handler() -> logging.Handler:
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_LineFormatter())
-    return handler
-
-
-class _LineFormatter(logging.Formatter):
-    """`hoptap: error: ...`; plain news without a level."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        level = "" if record.levelno <= logging.INFO else f"{record.levelname.lower()}: "
-        return f"hoptap: {level}{super().format(record)}"
 
 
 if __name__ == "__main__":

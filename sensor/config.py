@@ -3,13 +3,15 @@
 import difflib
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import Field, fields
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
+from sensor import tap_settings
 from sensor.exits import ConfigError, os_error_line
 from sensor.settings import Settings
+from sensor.sink_settings import contradictions, file_problems
 
 DEFAULT_PATH = Path("/etc/hoptap/hoptap.toml")
 
@@ -27,18 +29,21 @@ _TYPE_WORDS = {
 }
 
 
-def load(path: Path) -> Settings:
-    """Settings of a file. Raises ConfigError with one line per problem."""
+def load(path: Path, *, sinks: bool = False) -> Settings:
+    """Settings of a file. Raises ConfigError with one line per problem.
+
+    With `sinks`, which are to be used then, the files that they need are looked at too.
+    """
     try:
         text = path.read_bytes().decode()
     except OSError as error:
         raise ConfigError(os_error_line(str(path), error)) from None
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: not UTF-8 at byte {error.start}") from None
-    return parse(text, str(path))
+    return parse(text, str(path), sinks=sinks)
 
 
-def parse(text: str, name: str) -> Settings:
+def parse(text: str, name: str, *, sinks: bool = False) -> Settings:
     """Settings of TOML text; `name` is the file that errors speak of. Raises ConfigError."""
     try:
         document = tomllib.loads(text)
@@ -46,6 +51,8 @@ def parse(text: str, name: str) -> Settings:
         raise ConfigError(_syntax_line(name, error)) from None
     reader = _Reader(text, name)
     settings = reader.settings(document)
+    if sinks and not reader.problems:
+        reader.say_of_sinks(file_problems(settings.sink))
     if reader.problems:
         raise ConfigError(*reader.problems)
     return settings
@@ -95,7 +102,14 @@ class _Reader:
         if not self.problems:
             for section_name, key, problem in _contradictions(settings):
                 self._say(section_name, key, problem)
+            self.say_of_sinks(contradictions(settings.sink))
+            for at, key, problem in tap_settings.problems(settings.tap, settings.keys.decrypt):
+                self._say("tap", key, problem, at)
         return settings
+
+    def say_of_sinks(self, problems: Iterable[tuple[int, str, str]]) -> None:
+        for at, key, problem in problems:
+            self._say("sink", key, problem, at)
 
     def _list(self, name: str, section: type, tables: object) -> tuple[Any, ...]:
         if not isinstance(tables, list) or not all(isinstance(each, dict) for each in tables):
@@ -194,6 +208,8 @@ def _contradictions(settings: Settings) -> Iterator[tuple[str, str, str]]:
     for key in ("stream_buffer_bytes_max", "http_body_bytes_max", "http_head_bytes_max"):
         if getattr(limits, key) > limits.memory_bytes_max:
             yield "limits", key, f"is above limits.memory_bytes_max ({limits.memory_bytes_max})"
+    if settings.tap and settings.sensor.user:
+        yield "sensor", "user", "a tap needs its rights as long as it runs: leave this empty"
     names = settings.capture.interfaces
     if len(set(names)) < len(names):
         yield "capture", "interfaces", "names an interface twice"

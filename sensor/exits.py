@@ -20,11 +20,12 @@ class Exit(IntEnum):
 
 MEANING = {
     Exit.OK: "done",
-    Exit.NO: "`check` found a problem, or `who` found nothing",
+    Exit.NO: "`check` found a problem, `verify` a log that is not as it was written, `who` nothing",
     Exit.USAGE: "the command line is wrong",
     Exit.CONFIGURATION: "the configuration is wrong",
-    Exit.INPUT: "a capture, interface or history cannot be read to its end",
-    Exit.OUTPUT: "records could not all be written, or the status address is taken",
+    Exit.INPUT: "a capture, interface, history or log cannot be read to its end",
+    Exit.OUTPUT: "records could not all be written or sent (`send-test`: by any sink), "
+    "or the status address is taken",
     Exit.PERMISSION: "a privilege is missing",
     Exit.INTERNAL: "a defect in hoptap (--debug shows where)",
     Exit.INTERRUPTED: "a replay was stopped before its end, "

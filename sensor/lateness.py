@@ -49,6 +49,13 @@ class InOrder:
         # Of a full heap nothing is let go here, since records could not be returned.
         self._push(time_ns, call)
 
+    def tapped(self, flow: Flow, time_ns: int) -> None:
+        def call() -> list[Record]:
+            self._meaning.tapped(flow, time_ns)
+            return []
+
+        self._push(time_ns, call)
+
     def gap(
         self, flow: Flow, direction: int, size_bytes: int, time_ns: int, tls: Tls | None = None
     ) -> list[Record]:

@@ -4,24 +4,28 @@ import logging
 import os
 import signal
 import time
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from types import FrameType
 
+from decoders.message import Hasher
 from exporters.linefile import Durability, LineFile, Rotation
 from exporters.ndjson import LINE_START, FileSink, StreamSink
 from exporters.outbox import Sink, SinkError, WhenFull
-from sensor import app, hashing, keys, privileges
+from sensor import app, evidence, hashing, keys, privileges
 from sensor.exits import Exit, OutputError
 from sensor.history import Bounds, History
 from sensor.interfaces import trouble
+from sensor.knowledge import Knowledge
 from sensor.metrics import Metrics
 from sensor.notify import notify, watchdog_s
 from sensor.outputs import Outputs
 from sensor.records import encode_ndjson
-from sensor.services import Services
 from sensor.settings import OutputSettings, Settings
+from sensor.sinks import Sinks, aliases_of
 from sensor.status import Health, StatusServer
+from sensor.taps import Taps
 from sensor.version import version
 
 log = logging.getLogger(__name__)
@@ -33,6 +37,11 @@ DRAIN_S = 10.0  # within systemd's TimeoutStopSec of 90 s, and a person's patien
 
 def run(settings: Settings, duration_s: float | None) -> Exit:
     """Raises HoptapError when it cannot begin, an input fails, or an output lost records."""
+    with closing(Taps(settings.tap)) as taps:
+        return _run(settings, duration_s, taps)
+
+
+def _run(settings: Settings, duration_s: float | None, taps: Taps) -> Exit:
     privileges.forbid_core_dumps()
     user = settings.sensor.user
     if user:
@@ -41,13 +50,15 @@ def run(settings: Settings, duration_s: float | None) -> Exit:
     if user:
         privileges.give_file(settings.hash_key_path, user)
     metrics = Metrics(version())
-    inputs = app.Inputs(interfaces=settings.capture.interfaces)
+    inputs = app.Inputs(interfaces=settings.capture.interfaces, tap_ring=taps.ring_fd)
     sensor = app.assemble(settings, hasher, inputs, metrics)
     if user:
         privileges.become(user)  # the rings are open: nothing needs root from here on
     health = Health()
     outputs = Outputs(metrics, WhenFull.SHED, lambda line: log.error("%s", line))
     health.watches += [outputs.problem, *(partial(trouble, name) for name in inputs.interfaces)]
+    taps.show(metrics)
+    health.watches.append(taps.problem)
     server = intake = None
     try:
         if settings.keys.decrypt:
@@ -55,11 +66,16 @@ def run(settings: Settings, duration_s: float | None) -> Exit:
             metrics.keys = intake.tallies
             health.watches.append(intake.problem)
             intake.start()
-        history = _open_sinks(settings, metrics, outputs, sensor.services)
+        sinks = Sinks(settings, hasher, metrics.exports)
+        health.watches.append(sinks.problem)
+        health.cares.append(sinks.warning)
+        history = _open_sinks(settings, metrics, outputs, sensor.knowledge, hasher)
+        _open_receivers(sinks, outputs)
         if settings.status.listen:
             server = StatusServer(settings.status.listen, metrics, health)
-        _Loop(sensor, outputs, health, history, duration_s).run(_greeting(settings))
+        _Loop(sensor, outputs, health, history, duration_s, taps).run(_greeting(settings))
     finally:
+        taps.close()
         outputs.stop(DRAIN_S)
         if intake is not None:
             intake.close()
@@ -80,8 +96,10 @@ class _Loop:
         health: Health,
         history: History | None,
         duration_s: float | None,
+        taps: Taps,
     ) -> None:
         self._sensor = sensor
+        self._taps = taps
         self._outputs = outputs
         self._health = health
         self._history = history
@@ -108,6 +126,7 @@ class _Loop:
     def _turn(self) -> None:
         """Between batches: at least every tenth of a second, also on a quiet link."""
         self._health.turn()
+        self._taps.turn()
         if self._reopen:
             self._reopen = False
             self._outputs.reopen()
@@ -124,7 +143,7 @@ class _Loop:
     def _remember(self) -> None:
         """The history's own thread writes it."""
         if self._history is not None:
-            self._history.remember(self._sensor.services.learned())
+            self._history.remember(self._sensor.knowledge.news())
 
     def _stop(self) -> None:
         self._health.stopping = True
@@ -140,9 +159,9 @@ class _Loop:
 
 
 def _open_sinks(
-    settings: Settings, metrics: Metrics, outputs: Outputs, services: Services
+    settings: Settings, metrics: Metrics, outputs: Outputs, knowledge: Knowledge, hasher: Hasher
 ) -> History | None:
-    """The history, if there is to be one, of which `services` learn. Raises OutputError."""
+    """The history, if there is to be one, of which `knowledge` learns. Raises OutputError."""
     history = None
     try:
         outputs.add(_records_sink(settings, metrics), settings.output.queue_records_max)
@@ -151,12 +170,24 @@ def _open_sinks(
                 settings.history_path,
                 bounds=Bounds(settings.history.keep_days, settings.history.bytes_max),
                 removed=metrics.history_removed,
+                aliases=aliases_of(settings, hasher),
             )
-            services.recall(history.recalled())
+            knowledge.recall(history.recalled())
             help_text = "Bytes that the history takes."
             metrics.gauges["hoptap_history_bytes"] = (help_text, lambda: history.bytes)
             outputs.add(history, settings.history.queue_records_max)
+        if settings.evidence.file:
+            outputs.add(evidence.open_log(settings, metrics), settings.evidence.queue_records_max)
         return history
+    except SinkError as error:
+        raise OutputError(str(error)) from None
+
+
+def _open_receivers(sinks: Sinks, outputs: Outputs) -> None:
+    """Every [[sink]]. Raises ConfigError or OutputError."""
+    try:
+        for each, sink in sinks.spooled():
+            outputs.add(sink, each.queue_records_max, counts_written=not each.is_spooled)
     except SinkError as error:
         raise OutputError(str(error)) from None
 
@@ -179,11 +210,17 @@ def _records_sink(settings: Settings, metrics: Metrics) -> Sink:
 
 
 def _greeting(settings: Settings) -> str:
-    parts = [f"capturing on {', '.join(settings.capture.interfaces)}"]
+    parts = []
+    if settings.capture.interfaces:
+        parts.append(f"capturing on {', '.join(settings.capture.interfaces)}")
+    if settings.tap:
+        parts.append(f"tapping {', '.join(each.target for each in settings.tap)}")
     if settings.keys.decrypt:
         parts.append("decrypting TLS")
     if settings.output.ndjson != "-":
         parts.append(f"records in {settings.ndjson_path}")
+    if settings.sink:
+        parts.append(f"records to {', '.join(each.id for each in settings.sink)}")
     if settings.status.listen:
         parts.append(f"status at http://{settings.status.listen}")
     return "; ".join(parts)
@@ -193,4 +230,6 @@ def _farewell(sensor: app.Sensor, metrics: Metrics) -> str:
     stats = [each for source in sensor.workers.sources for each in source.source_stats()]
     received, dropped = (sum(each[name] for each in stats) for name in ("received", "dropped"))
     made = sum(count for _, count in metrics.records.rows())
-    return f"stopped after {received:,} packets ({dropped:,} dropped), {made:,} records"
+    tapped = sensor.counted("tap_events")
+    events = f" and {tapped:,} events of taps" if tapped else ""
+    return f"stopped after {received:,} packets ({dropped:,} dropped){events}, {made:,} records"

@@ -18,21 +18,21 @@ class Outputs:
         self._report = report
         self._outboxes: list[Outbox] = []
 
-    def add(self, sink: Sink, records_max: int) -> None:
+    def add(self, sink: Sink, records_max: int, *, counts_written: bool = True) -> None:
         outbox = Outbox(
             sink,
             self._metrics.exports,
             records_max=records_max,
             when_full=self._when_full,
             report=self._report,
+            counts_written=counts_written,
         )
         self._outboxes.append(outbox)
         outbox.start()
 
     def deliver(self, records: Sequence[Record]) -> None:
         """Raises SinkError when the outputs of a replay can take no more."""
-        for record in records:
-            self._metrics.records.add(record.kind)
+        self._metrics.told.count(records, self._metrics.reached())
         for outbox in self._outboxes:
             outbox.offer(records)
 
@@ -53,6 +53,8 @@ class Outputs:
 
     def stop(self, drain_s: float) -> None:
         """Write what was accepted, close every sink; a sink that fails is tried for `drain_s`."""
+        for outbox in self._outboxes:
+            outbox.begin_stop(drain_s)  # all at once: the slowest is waited for, not the sum
         for outbox in self._outboxes:
             outbox.stop(drain_s)
 

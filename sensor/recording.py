@@ -139,6 +139,7 @@ class Recorder:
             flow=flow_ref(action.flow),
             tls=action.tls,
             client=client_of(call),
+            process=action.flow.process,
             sensor=self.sensor,
             extra=_extra(action),
         )
@@ -188,7 +189,7 @@ class Recorder:
             ts=gap.first_ns,
             ts_end=gap.last_ns,
             id=self.new_id(gap.first_ns),
-            visibility=visibility_of(gap.tls),
+            visibility="tapped" if flow.tapped else visibility_of(gap.tls),
             source=Endpoint(flow.client_ip, flow.client_port),
             to=Endpoint(
                 flow.server_ip,
@@ -200,6 +201,7 @@ class Recorder:
             gap_bytes=gap.size_bytes,
             flow=flow_ref(flow),
             tls=gap.tls,
+            process=flow.process,
             sensor=self.sensor,
         )
 
@@ -232,6 +234,7 @@ class Recorder:
             flow=flow_ref(flow),
             tls=at.tls,
             client=client_of(message),
+            process=flow.process,
             sensor=self.sensor,
             extra={"record": identity, "value": value},
         )
@@ -258,6 +261,7 @@ class Recorder:
             flow=about.flow,
             tls=about.tls,
             client=about.client,
+            process=about.process,
             sensor=self.sensor,
             extra=extra,
         )
@@ -312,9 +316,10 @@ class Recorder:
         return ObjectRef(target.type, target.id, name)
 
 
-def leg_facts(legs: Legs | None) -> tuple[Fact, ...]:
-    """The other flows on which the same bytes were seen."""
-    return () if legs is None else tuple(Fact("leg", _ends(flow), "proved") for flow in legs.others)
+def leg_facts(legs: Legs | None, flow: Flow) -> tuple[Fact, ...]:
+    """The other flows on which the same bytes were seen, in packets or by a tap."""
+    others = [each for each in legs.flows if each != flow] if legs is not None else []
+    return tuple(Fact("tap" if each.tapped else "leg", _ends(each), "proved") for each in others)
 
 
 def _ends(flow: Flow) -> str:

@@ -107,7 +107,7 @@ class Tls:
     client_subject: str = ""
     client_issuer: str = ""
     client_fingerprint: str = ""
-    key_source: str = ""  # keylog | dsb | rsa | ticket
+    key_source: str = ""  # keylog | dsb | rsa | ticket | tap
     reason: str = ""  # why not decrypted: no_key | late_key | unsupported | failed | unseen
 
 
@@ -115,6 +115,15 @@ class Tls:
 class Client:
     user_agent: str = ""
     forwarded_for: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """In which a tap read what the record says."""
+
+    name: str = ""  # as ps shows it
+    pid: int = 0
+    container: str = ""  # id, as its runtime names it; "": in none
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +139,7 @@ class Record:
     ts: int
     ts_end: int = 0
     id: str = ""
-    visibility: str = "clear"  # clear | decrypted | metadata
+    visibility: str = "clear"  # clear | decrypted | tapped | metadata
     chain: Chain | None = None
     hop: Hop | None = None
     source: Endpoint = Endpoint()  # written as "from"
@@ -147,6 +156,7 @@ class Record:
     flow: FlowRef = FlowRef()
     tls: Tls | None = None
     client: Client = Client()
+    process: Process | None = None
     sensor: SensorRef = SensorRef()
     extra: dict[str, str] = field(default_factory=dict)
 
@@ -216,6 +226,7 @@ def _chain(chain: Chain | None) -> dict[str, Any] | None:
 _endpoint = _flat(Endpoint)
 _operation = _flat(Operation)
 _tls = _flat(Tls)
+_process = _flat(Process)
 _WRITERS: dict[str, _Plain] = {
     "chain": _chain,
     "hop": _hop,
@@ -226,6 +237,7 @@ _WRITERS: dict[str, _Plain] = {
     "flow": _flat(FlowRef),
     "tls": lambda tls: None if tls is None else _tls(tls),
     "client": _flat(Client),
+    "process": lambda process: None if process is None else _process(process),
     "sensor": _flat(SensorRef),
     "extra": dict,
 }

@@ -6,11 +6,12 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 
 from decoders.message import Hasher
+from exporters.formats.registry import FORMATS, line_writer
 from exporters.linefile import Durability, LineFile
 from exporters.ndjson import LINE_START, FileSink, StreamSink
 from exporters.outbox import Sink, SinkError, WhenFull
@@ -20,8 +21,9 @@ from sensor.history import Bounds, History
 from sensor.metrics import Metrics
 from sensor.outputs import Outputs
 from sensor.progress import Progress, bytes_text, packet_bytes_in
-from sensor.records import Record, encode_ndjson
+from sensor.records import Record, as_dict, encode_ndjson
 from sensor.settings import Settings
+from sensor.sinks import Sinks
 from sensor.version import version
 
 log = logging.getLogger(__name__)
@@ -47,6 +49,7 @@ class Options:
     encode: Callable[[Record], bytes] = encode_ndjson
     history: str = ""  # "": none
     quiet: bool = False
+    sinks: bool = False  # to the [[sink]]s of the settings too
 
 
 def replay(options: Options, settings: Settings, hasher: Hasher) -> Exit:
@@ -71,6 +74,8 @@ def replay(options: Options, settings: Settings, hasher: Hasher) -> Exit:
         try:
             for sink in _sinks(options, metrics, report):
                 outputs.add(sink, QUEUE_RECORDS)
+            asked = settings if options.sinks else replace(settings, sink=())
+            _add_receivers(outputs, Sinks(asked, hasher, metrics.exports), report)
             app.drive(sensor, outputs.deliver, turn)
         except SinkError as error:
             if not outputs.problem():  # it could not even be opened
@@ -86,6 +91,14 @@ def replay(options: Options, settings: Settings, hasher: Hasher) -> Exit:
     if failure is not None:
         raise failure
     return Exit.INTERRUPTED if stopped else Exit.OK
+
+
+def encoder(name: str) -> Callable[[Record], bytes]:
+    """Writes records into one output, in a format of exporters/formats."""
+    if name in ("ndjson", "hop"):
+        return encode_ndjson
+    write = line_writer(FORMATS[name])
+    return lambda record: write(as_dict(record))
 
 
 def _check_paths(options: Options, workers: int) -> None:
@@ -122,10 +135,16 @@ def _sinks(options: Options, metrics: Metrics, report: Callable[[str], None]) ->
                 report=report,
                 append=False,
                 durability=Durability(fsync="never"),
-            )
+            ),
+            options.encode,
         )
     if options.history:
         yield History(Path(options.history), bounds=Bounds())
+
+
+def _add_receivers(outputs: Outputs, sinks: Sinks, report: Callable[[str], None]) -> None:
+    for each, sink in sinks.direct(report):
+        outputs.add(sink, QUEUE_RECORDS, counts_written=not each.is_spooled)
 
 
 @contextmanager

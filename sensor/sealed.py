@@ -104,7 +104,7 @@ class Sealed:
                 user="",
                 cause="none",
                 confidence=0.0,
-                evidence=evidence_of((*known_by, *leg_facts(legs))),
+                evidence=evidence_of((*known_by, *leg_facts(legs, back))),
             ),
             source=Endpoint(front.client_ip, front.client_port, client),
             to=Endpoint(

@@ -137,6 +137,7 @@ class SessionRecorder:
             outcome=message.outcome.value,
             fault=message.fault,
             flow=flow_ref(at.flow),
+            process=at.flow.process,
             tls=at.tls,
             client=client_of(message),
             sensor=self._recorder.sensor,

@@ -8,8 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sensor.alert_settings import AlertSettings
+from sensor.evidence_settings import EvidenceSettings
 from sensor.service_settings import ServiceSettings
 from sensor.setting import setting
+from sensor.sink_settings import SinkSettings
+from sensor.tap_settings import TapSettings
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -281,12 +284,25 @@ class SiteSettings:
         "claim; else only these",
         check=check_network,
     )
+    no_services: tuple[str, ...] = setting(
+        (),
+        "empty: whatever answers or calls as a service is one; else these addresses and networks "
+        "are none, whatever is seen: jump hosts, machines with scripts",
+        check=check_network,
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class CorrelateSettings:
     hold_ms: int = setting(
         2_000, "how long an action waits for what explains it: capture lag", low=0, high=600_000
+    )
+    provisional_ms: int = setting(
+        200,
+        "what is certain enough without a key is said so soon, and again for good after hold_ms; "
+        "0: once, after hold_ms",
+        low=0,
+        high=600_000,
     )
     horizon_s: int = setting(
         900, "how long an action may be amended, or cause another", low=1, high=86_400
@@ -324,9 +340,12 @@ class Settings:
     correlate: CorrelateSettings = CorrelateSettings()
     output: OutputSettings = OutputSettings()
     history: HistorySettings = HistorySettings()
+    evidence: EvidenceSettings = EvidenceSettings()  # noqa: RUF009 - frozen
     status: StatusSettings = StatusSettings()
     sites: SiteSettings = SiteSettings()
     alerts: AlertSettings = AlertSettings()  # noqa: RUF009 - frozen
+    sink: tuple[SinkSettings, ...] = ()  # [[sink]], any number
+    tap: tuple[TapSettings, ...] = ()  # [[tap]], any number
     service: tuple[ServiceSettings, ...] = ()  # [[service]], any number
 
     @property
@@ -340,3 +359,9 @@ class Settings:
     @property
     def history_path(self) -> Path:
         return Path(self.history.path or Path(self.sensor.data_dir, "history.db"))
+
+    def spool_path(self, sink: str) -> Path:
+        return Path(self.sensor.data_dir, "spool", sink)
+
+    def dead_letter_path(self, sink: str) -> Path:
+        return Path(self.sensor.data_dir, "refused", f"{sink}.ndjson")

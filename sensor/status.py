@@ -1,7 +1,8 @@
 """/metrics, /healthz and /readyz over HTTP, in threads of its own. Read only.
 
 Health is "the process works": the main loop turns. Readiness is "the sensor sees and says": it
-captures, and its outputs take records.
+captures, and its outputs take records; a receiver that is away while its spool has room is a
+warning.
 """
 
 import json
@@ -9,7 +10,7 @@ import logging
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socketserver import TCPServer
@@ -20,6 +21,7 @@ from prometheus_client.registry import CollectorRegistry
 
 from sensor.exits import OutputError, os_error_line
 from sensor.metrics import Metrics
+from sensor.process_metrics import ProcessMetrics
 from sensor.settings import split_listen
 
 log = logging.getLogger(__name__)
@@ -38,6 +40,7 @@ class Health:
         self.capturing = False
         self.stopping = False
         self.watches: list[Callable[[], str]] = []  # each: what is wrong, or ""
+        self.cares: list[Callable[[], str]] = []  # the same of what is not wrong enough yet
 
     def turn(self) -> None:
         """The main loop went round once more."""
@@ -54,6 +57,9 @@ class Health:
         elif not self.capturing:
             reasons.append("not capturing yet")
         return reasons + [reason for watch in self.watches if (reason := watch())]
+
+    def warnings(self) -> list[str]:
+        return [warning for care in self.cares if (warning := care())]
 
 
 class StatusServer:
@@ -88,6 +94,7 @@ class _Server(ThreadingHTTPServer):
         self.health = health
         self.registry = CollectorRegistry(auto_describe=False)
         self.registry.register(metrics)
+        self.registry.register(ProcessMetrics())
         self._slots = threading.BoundedSemaphore(REQUESTS_MAX)
         super().__init__((host, port), _Handler)
 
@@ -147,11 +154,13 @@ class _Handler(BaseHTTPRequestHandler):
         self._verdict(self.server.health.unhealthy())
 
     def _readyz(self) -> None:
-        self._verdict(self.server.health.unready())
+        self._verdict(self.server.health.unready(), self.server.health.warnings())
 
-    def _verdict(self, reasons: list[str]) -> None:
+    def _verdict(self, reasons: list[str], warnings: Sequence[str] = ()) -> None:
         status = HTTPStatus.SERVICE_UNAVAILABLE if reasons else HTTPStatus.OK
         body = {"status": "fail" if reasons else "ok", "reasons": reasons}
+        if warnings:
+            body["warnings"] = [*warnings]
         self._answer(status, "application/json", json.dumps(body).encode() + b"\n")
 
     def _answer(self, status: HTTPStatus, content_type: str, body: bytes) -> None:

@@ -47,6 +47,7 @@ class Meaning(Protocol):
         self, flow: Flow, message: Message, visibility: str = ..., tls: Tls | None = ...
     ) -> list[Record]: ...
     def tls(self, flow: Flow, seen: TlsSeen, time_ns: int) -> None: ...
+    def tapped(self, flow: Flow, time_ns: int) -> None: ...
     def gap(
         self, flow: Flow, direction: int, size_bytes: int, time_ns: int, tls: Tls | None = ...
     ) -> list[Record]: ...
@@ -124,6 +125,7 @@ class Streams:
             _core.CHUNK: self._undecoded,
             _core.GAP: self._gap,
             _core.TLS: self._told_tls,
+            _core.FLOW: self._tapped,
             _core.PROXY_HEADER: self._proxy_header,
             _core.FLOW_END: self._flow_end,
         }
@@ -144,7 +146,7 @@ class Streams:
 
     def _transaction(self, event: Event) -> list[Record]:
         transaction = Transaction._make(event.value)
-        decrypted = transaction.flags & TransactionFlag.DECRYPTED
+        decrypted = bool(transaction.flags & TransactionFlag.DECRYPTED)
         messages = self._of_proxy(transaction)
         decoder = next((each for each in self._decoders if each.claims(transaction)), None)
         if is_refused(transaction):
@@ -153,7 +155,7 @@ class Streams:
             messages += self._decode(decoder.name, lambda: decoder.transaction(transaction)) or []
         elif not messages:
             self.unclaimed += 1
-        return self._mean(event.flow, messages, "decrypted" if decrypted else "clear")
+        return self._mean(event.flow, messages, _visibility(event.flow, decrypted))
 
     def _of_proxy(self, transaction: Transaction) -> list[Message]:
         """A forward proxy passes on any protocol: its client's account is read beside it."""
@@ -167,7 +169,7 @@ class Streams:
         stream = self._streams.get(event.flow)
         if stream is None:
             stream = self._begin(event, framed)
-        stream.visibility = "decrypted" if framed.flags & FramedFlag.DECRYPTED else "clear"
+        stream.visibility = _visibility(event.flow, bool(framed.flags & FramedFlag.DECRYPTED))
         decoder, direction = stream.decoder, Direction(event.direction)
         if decoder is None:
             return []
@@ -220,6 +222,10 @@ class Streams:
             if not seen.is_decrypted:
                 stream.visibility = "metadata"
         return records
+
+    def _tapped(self, event: Event) -> list[Record]:
+        self._meaning.tapped(event.flow, event.time_ns)
+        return []
 
     def _flow_end(self, event: Event) -> list[Record]:
         *_packets, to_server, to_client = event.value
@@ -293,6 +299,12 @@ class Streams:
             place = place.tb_next
         line = place.tb_lineno if place is not None else 0
         log.error("decoder %s: %s at line %d, contained", name, type(error).__name__, line)
+
+
+def _visibility(flow: Flow, decrypted: bool) -> str:
+    if flow.tapped:
+        return "tapped"
+    return "decrypted" if decrypted else "clear"
 
 
 def _completed(message: Message, flow: Flow, tls: Tls | None) -> Message:

@@ -1,5 +1,6 @@
-"""Standard output for people: its width, and lines that arrive or are an error."""
+"""Standard output and error for people: the width, lines that arrive or are an error, news."""
 
+import logging
 import os
 import shutil
 import sys
@@ -36,3 +37,17 @@ def say(lines: Iterable[str]) -> None:
 def _discard() -> None:
     """What is left in the buffer cannot be written: the interpreter must not try again at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def stderr_handler() -> logging.Handler:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_LineFormatter())
+    return handler
+
+
+class _LineFormatter(logging.Formatter):
+    """`hoptap: error: ...`; plain news without a level."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        level = "" if record.levelno <= logging.INFO else f"{record.levelname.lower()}: "
+        return f"hoptap: {level}{super().format(record)}"

@@ -58,7 +58,7 @@ class TlsTrouble(IntEnum):
 
 
 _VERSIONS = {0x0301: "TLS 1.0", 0x0302: "TLS 1.1", 0x0303: "TLS 1.2", 0x0304: "TLS 1.3"}
-_KEY_SOURCES = ("", "keylog", "dsb", "rsa", "ticket")
+_KEY_SOURCES = ("", "keylog", "dsb", "rsa", "ticket", "tap")
 
 
 def tls_of(seen: TlsSeen) -> Tls:

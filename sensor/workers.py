@@ -67,6 +67,7 @@ class Workers:
         self.sources = sources
         self._workers = [_Worker(source) for source in sources]
         self._abandoned = threading.Event()
+        self.reached_ns = 0  # packet time up to which events are yielded
 
     def stop(self) -> None:
         """Flush what is in flight and end; safe from a signal handler."""
@@ -117,6 +118,7 @@ class Workers:
             self._take(slowest)
             running = [worker for worker in running if not worker.ended]
             reached = min((worker.watermark for worker in running), default=None)
+            self.reached_ns = reached[0] if reached else self.reached_ns
             yield from self._ordered(reached)
             if reached:
                 yield Watermark(reached[0])
@@ -150,7 +152,9 @@ def _resolve(worker: _Worker, reached: Key | None) -> Iterator[tuple[int, int, s
             break
         count += 1
         if kind == _core.FLOW:
-            worker.flows[number] = Flow._make(value)
+            worker.flows[number] = flow = Flow(*value)
+            if flow.tapped:  # of packets, TLS is told before anything inside it
+                yield time_ns, ordinal, flow.uid, Event(kind, flow, direction, time_ns, value)
             continue
         is_last = kind == _core.FLOW_END
         flow = worker.flows.pop(number) if is_last else worker.flows[number]

@@ -143,7 +143,7 @@ class _Message:
 def transactions(pcap_path: str) -> Iterator[tuple[FlowTuple, Transaction]]:
     """Every HTTP/1 transaction of the capture in order of end_ns; see the module's docstring."""
     found: list[tuple[FlowTuple, Transaction]] = []
-    for flow in _flows(pcap_path):
+    for flow in flows_of(pcap_path):
         flow.to_server.assemble()
         flow.to_client.assemble()
         described = flow.as_tuple()
@@ -152,7 +152,7 @@ def transactions(pcap_path: str) -> Iterator[tuple[FlowTuple, Transaction]]:
     yield from found
 
 
-def _flows(pcap_path: str) -> list[_Flow]:
+def flows_of(pcap_path: str) -> list[_Flow]:
     open_flows: dict[frozenset[tuple[str, int]], _Flow] = {}
     all_flows: list[_Flow] = []
     for time_ns, vlan, source, destination, segment in _segments(pcap_path):

@@ -18,17 +18,29 @@ PACKAGES = ("decoders", "exporters", "sensor")
 LAYERS: list[tuple[str, ...]] = [
     ("decoders",),
     # vocabulary, and modules that know nothing of the others
-    ("sensor._core", "sensor.core_help", "sensor.exits", "sensor.flows", "sensor.records"),
-    ("sensor.metrics",),
+    ("sensor.counted", "sensor.metric_help"),
+    ("sensor._core", "sensor.core_help", "sensor.exits", "sensor.records"),
+    ("sensor.processes",),
+    ("sensor.flows",),
+    ("sensor.families", "sensor.record_counts"),
+    ("sensor.metrics", "sensor.process_metrics"),
     ("sensor.interfaces", "sensor.notify", "sensor.progress", "sensor.table", "sensor.version"),
     ("sensor.setting", "sensor.when"),
-    ("sensor.alert_settings", "sensor.service_settings"),
+    (
+        "sensor.alert_settings",
+        "sensor.evidence_settings",
+        "sensor.service_settings",
+        "sensor.tap_settings",
+    ),
+    ("sensor.sink_types",),
+    ("sensor.sink_settings",),
     ("sensor.settings",),
     ("exporters",),
     ("sensor.config", "sensor.hashing", "sensor.privileges", "sensor.status", "sensor.terminal"),
     ("sensor.site",),
     # the path of a packet, once it is in Python
     ("sensor.workers", "sensor.tls"),
+    ("sensor.bpf",),
     ("sensor.streams",),
     ("sensor.lateness",),
     ("sensor.gaps", "sensor.legs", "sensor.services", "sensor.sessions", "sensor.tls_legs"),
@@ -37,18 +49,29 @@ LAYERS: list[tuple[str, ...]] = [
     ("sensor.recording",),
     ("sensor.alerts", "sensor.session_records"),
     ("sensor.guests", "sensor.hosts", "sensor.lineage", "sensor.opened"),
+    ("sensor.accounts",),
     ("sensor.calls", "sensor.logins", "sensor.sealed"),
     ("sensor.proxyusers",),
-    ("sensor.analysis",),
     ("sensor.learned",),
-    ("sensor.history", "sensor.outputs"),
+    ("sensor.knowledge",),
+    ("sensor.analysis",),
+    ("sensor.history", "sensor.outputs", "sensor.receivers"),
+    ("sensor.sinks",),
     ("sensor.keybuffer",),
     ("sensor.keylog", "sensor.keyports"),
-    ("sensor.keys",),
+    ("sensor.keys", "sensor.taps"),
     # the program around it
-    ("sensor.app", "sensor.finding", "sensor.report"),
-    ("sensor.key_checks", "sensor.service_checks"),
+    ("sensor.app", "sensor.evidence", "sensor.finding", "sensor.report"),
+    (
+        "sensor.accuracy_checks",
+        "sensor.evidence_checks",
+        "sensor.key_checks",
+        "sensor.service_checks",
+        "sensor.tap_checks",
+    ),
+    ("sensor.overrides", "sensor.sendtest", "sensor.sink_checks"),
     ("sensor.checks", "sensor.correlation", "sensor.live", "sensor.replay", "sensor.who"),
+    ("sensor.verify",),
     ("sensor.demonstration",),
     ("sensor.cli",),
 ]
@@ -58,6 +81,7 @@ IMPURE = {
     "asyncio", "io", "logging", "multiprocessing", "os", "pathlib", "random", "secrets", "select",
     "shutil", "signal", "socket", "ssl", "subprocess", "sys", "tempfile", "threading", "time",
 }  # fmt: skip
+MODULES = {"nats_py": "nats"}  # distributions whose module has another name
 NO_HOME = {"utils", "util", "common", "helpers", "manager", "misc"}
 PYTHON_LINES_MAX, C_LINES_MAX = 400, 600
 
@@ -143,7 +167,8 @@ def declared_dependencies() -> set[str]:
     requirements = list(project["dependencies"])
     for extra, group in project.get("optional-dependencies", {}).items():
         requirements += group if extra != "dev" else []
-    return {re.split(r"[^a-z0-9_-]", each.lower())[0].replace("-", "_") for each in requirements}
+    names = {re.split(r"[^a-z0-9_-]", each.lower())[0].replace("-", "_") for each in requirements}
+    return {MODULES.get(name, name) for name in names}
 
 
 def test_exporters_know_records_and_metrics_only() -> None:

@@ -138,6 +138,7 @@ def test_a_sensor_at_work(tmp_path: Path) -> None:
         data_dir,
         output={"ndjson": str(out)},
         history={"enabled": True, "path": str(data_dir / "history.db")},
+        evidence={"file": str(data_dir / "evidence.ndjson")},
         status={"listen": LISTEN},
         keys={"decrypt": True, "logs": [str(keys)]},
     )
@@ -154,7 +155,7 @@ def test_a_sensor_at_work(tmp_path: Path) -> None:
         }
         sensor.stop()
     said |= files_of(data_dir)
-    assert b"hoptap_tls_sessions_decrypted_total" in said["metrics"] and said["readyz"]
+    assert b"hoptap_tls_sessions_total{" in said["metrics"] and said["readyz"]
     assert_whole(said)
     assert_silent(said, spoken)
     assert_no_key(said, material)

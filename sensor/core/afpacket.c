@@ -220,6 +220,7 @@ static bool take_frame(struct afpacket *capture, struct packet *packet)
                                 : ETH_P_8021Q;
     }
     capture->stats->truncated += packet->captured_bytes < packet->wire_bytes;
+    capture->stats->last_ns = packet->time_ns;
     return true;
 }
 

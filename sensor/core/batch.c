@@ -82,6 +82,15 @@ static struct event *add_event(struct batch *batch, enum event_kind kind, const 
     return event;
 }
 
+static void describe_tap(struct flow_description *description, const struct flow_tap *tap)
+{
+    description->tap = *tap;
+    if (!tap->process || tap->process->pid != tap->pid)
+        return;
+    memcpy(description->process, tap->process->name, sizeof description->process);
+    memcpy(description->cgroup, tap->process->cgroup, sizeof description->cgroup);
+}
+
 static void describe(struct batch *batch, struct flow *flow)
 {
     if (flow->announced)
@@ -95,7 +104,10 @@ static void describe(struct batch *batch, struct flow *flow)
     };
     memcpy(description.address, flow->address, sizeof description.address);
     flow_uid(flow, description.uid);
-    community_id(flow, 0, description.community);
+    if (flow->tapped)
+        describe_tap(&description, flow->tap);
+    if (!flow->tapped || flow->tap->placed)
+        community_id(flow, 0, description.community);
     struct event *event = NULL;
     if (reserve(batch, sizeof description + ALIGNMENT))
         event = add_event(batch, EVENT_FLOW, flow, TO_SERVER);

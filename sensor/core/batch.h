@@ -9,6 +9,7 @@
 
 #include "flow.h"
 #include "framed.h"
+#include "process.h"
 #include "tls.h"
 #include "transaction.h"
 
@@ -37,6 +38,8 @@ struct flow_description {
     uint8_t tunnel;
     uint16_t vlan;
     uint16_t source;
+    struct flow_tap tap; /* pid 0: packets; its process is not to be followed */
+    char process[PROCESS_NAME_BYTES], cgroup[PROCESS_CGROUP_BYTES]; /* of a tap's; "": not known */
     char uid[FLOW_UID_CHARS + 1];
     char community[COMMUNITY_ID_CHARS + 1];
 };

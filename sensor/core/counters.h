@@ -13,6 +13,11 @@
     X(decap_malformed)                                                                         \
     X(decap_too_deep)                                                                          \
     X(decap_unknown_link)                                                                      \
+    X(decap_tunnel_gre)                                                                        \
+    X(decap_tunnel_erspan)                                                                     \
+    X(decap_tunnel_vxlan)                                                                      \
+    X(decap_tunnel_geneve)                                                                     \
+    X(decap_tunnel_ipip)                                                                       \
     X(fragments)                                                                               \
     X(fragments_dropped)                                                                       \
     X(duplicates)                                                                              \
@@ -56,6 +61,16 @@
     X(http2_pushed)                                                                            \
     X(http2_streams_shed)                                                                      \
     X(operations_uncounted)                                                                    \
+    X(tap_events)                                                                              \
+    X(tap_malformed)                                                                           \
+    X(tap_flows)                                                                               \
+    X(tap_flows_unplaced)                                                                      \
+    X(tap_flows_shed)                                                                          \
+    X(tap_bytes)                                                                               \
+    X(tap_gaps)                                                                                \
+    X(tap_gap_bytes)                                                                           \
+    X(tap_secrets)                                                                             \
+    X(tap_secrets_shed)                                                                        \
     X(memory_shed)
 
 enum counter {

@@ -519,5 +519,7 @@ enum decap_verdict decap(struct decap *decap, const struct packet *packet,
     enum step step = link_layer(&walk, packet->link);
     for (unsigned layers = 0; layers < LAYERS_MAX && !over(step); layers++)
         step = descend(decap, &walk, step);
+    if (datagram->tunnel != TUNNEL_NONE)
+        count(decap->counters, COUNT_decap_tunnel_gre + (datagram->tunnel - TUNNEL_GRE), 1);
     return verdict(decap, &walk, step);
 }

@@ -10,10 +10,12 @@
 #include "intake.h"
 #include "interest_match.h"
 #include "protocol.h"
+#include "tapped.h"
 
 enum {
     FILL_PACKETS = 1 << 16, /* a file with nothing of interest still reports progress */
     CLOCK_EVERY_PACKETS = 256, /* how often a live fill looks at the wall clock */
+    RECEIVERS_MAX = 64, /* workers, as many as may be configured */
 };
 
 struct engine {
@@ -25,6 +27,9 @@ struct engine {
     struct changes *changes;
     struct tls_secrets *secrets;
     struct intake *intake;
+    struct tapped *tapped; /* NULL: the source has packets */
+    struct intake *receivers[RECEIVERS_MAX]; /* of workers that a tap's secrets are for; shared */
+    size_t receiver_count;
     struct limits limits;
     struct tls_limits tls_limits;
     struct tls_counters tls_counters;
@@ -134,9 +139,44 @@ static void on_flow_ended(void *context, struct flow *flow, uint64_t time_ns)
         protocol_close(flow->protocol_state, time_ns);
     flow->protocol_state = NULL;
     batch_flow_end(engine->batch, flow);
+    if (flow->tapped)
+        tapped_ended(engine->tapped, flow);
 }
 
-static bool open_parts(struct engine *engine)
+static void forget(void *context, struct flow *flow, uint64_t time_ns)
+{
+    (void)context;
+    protocol_close(flow->protocol_state, time_ns);
+    flow->protocol_state = NULL;
+}
+
+/* Who cannot take one counts it: it is one of those that came too fast. */
+static void tell_secret(void *context, const char *line, size_t bytes)
+{
+    struct engine *engine = context;
+    for (size_t i = 0; i < engine->receiver_count; i++)
+        if (!intake_add(engine->receivers[i], TLS_KEY_TAP, line, bytes))
+            count(&engine->counters, COUNT_tap_secrets_shed, 1);
+}
+
+static bool open_tapped(struct engine *engine, const struct stream_sink *sink)
+{
+    struct tapped_options options = {
+        .limits = &engine->limits,
+        .budget = &engine->budget,
+        .counters = &engine->counters,
+        .flows = engine->flows,
+        .sink = *sink,
+        .secret = tell_secret,
+        .forget = forget,
+        .context = engine,
+        .tap = engine->source,
+    };
+    engine->tapped = engine->flows ? tapped_open(&options) : NULL;
+    return engine->tapped != NULL;
+}
+
+static bool open_parts(struct engine *engine, bool tapped)
 {
     struct stream_sink stream_sink = {engine, stream_data, stream_gap, stream_close};
     struct counters *shared_counters =
@@ -170,7 +210,8 @@ static bool open_parts(struct engine *engine)
         .sink = {engine, on_transaction, on_proxy_header, on_chunk, on_gap, on_tls, on_message},
     };
     return engine->decap && engine->duplicates && engine->operations && engine->changes &&
-           engine->unread && engine->flows && engine->secrets && engine->intake;
+           engine->unread && engine->flows && engine->secrets && engine->intake &&
+           (!tapped || open_tapped(engine, &stream_sink));
 }
 
 struct engine *engine_open(struct source *source, const struct engine_options *options)
@@ -192,7 +233,7 @@ struct engine *engine_open(struct source *source, const struct engine_options *o
     engine->workers = options->workers;
     engine->splits = options->workers > 1 && !options->kernel_fanout;
     engine->counts_packets = !engine->splits || options->worker == 0;
-    if (!open_parts(engine)) {
+    if (!open_parts(engine, options->tapped)) {
         engine_close(engine);
         return NULL;
     }
@@ -230,6 +271,20 @@ static void process(struct engine *engine, const struct packet *packet)
     count(&engine->counters, COUNT_udp_datagrams, 1);
     struct slice payload = {datagram.payload, datagram.payload_bytes};
     batch_bytes(engine->batch, EVENT_DATAGRAM, flow, direction, payload);
+}
+
+static void take(struct engine *engine, const struct packet *packet)
+{
+    engine->batch->ordinal = engine->ordinal = packet->ordinal;
+    if (engine->tapped) {
+        tapped_event(engine->tapped, packet);
+        return;
+    }
+    if (engine->counts_packets) {
+        count(&engine->counters, COUNT_packets, 1);
+        count(&engine->counters, COUNT_packet_bytes, packet->wire_bytes);
+    }
+    process(engine, packet);
 }
 
 static void advance(struct engine *engine, uint64_t time_ns)
@@ -309,12 +364,7 @@ static enum fill_verdict fill(struct engine *engine, struct batch *batch, int ti
         advance(engine, packet.time_ns);
         if (verdict == SOURCE_IDLE)
             return FILL_MORE;
-        batch->ordinal = engine->ordinal = packet.ordinal;
-        if (engine->counts_packets) {
-            count(&engine->counters, COUNT_packets, 1);
-            count(&engine->counters, COUNT_packet_bytes, packet.wire_bytes);
-        }
-        process(engine, &packet);
+        take(engine, &packet);
         if (done % CLOCK_EVERY_PACKETS != CLOCK_EVERY_PACKETS - 1)
             continue;
         if (take_stream_secrets(engine))
@@ -368,6 +418,14 @@ bool engine_copy_secrets(struct engine *engine, struct engine *from)
     return intake_copy(engine->intake, from->intake);
 }
 
+bool engine_tell_secrets(struct engine *engine, struct engine *to)
+{
+    if (engine->receiver_count == RECEIVERS_MAX)
+        return false;
+    engine->receivers[engine->receiver_count++] = intake_share(to->intake);
+    return true;
+}
+
 enum tls_rsa_verdict engine_add_rsa_key(struct engine *engine, const char *pem, size_t bytes)
 {
     return tls_secrets_rsa_key(engine->secrets, pem, bytes);
@@ -414,6 +472,9 @@ void engine_close(struct engine *engine)
         return;
     engine->batch = engine->unread;
     flow_table_close(engine->flows);
+    tapped_close(engine->tapped);
+    while (engine->receiver_count)
+        intake_close(engine->receivers[--engine->receiver_count]);
     batch_close(engine->unread);
     tls_secrets_close(engine->secrets);
     intake_close(engine->intake);

@@ -24,6 +24,7 @@ struct engine_options {
     uint32_t worker, workers;
     bool decrypt; /* false: TLS is metadata, and nothing waits for a key */
     bool kernel_fanout; /* the kernel already split the packets between the workers */
+    bool tapped;        /* the source is that of tap_open */
 };
 
 enum fill_verdict { FILL_MORE, FILL_END, FILL_ERROR };
@@ -43,6 +44,8 @@ bool engine_add_secrets(struct engine *engine, enum tls_key_source source, const
 bool engine_add_file_secrets(struct engine *engine, const char *path);
 /* The same, of a worker that read them and has not been filled yet. */
 bool engine_copy_secrets(struct engine *engine, struct engine *from);
+/* What a tap says of TLS secrets is for this worker, too. Before the first fill; false: too many. */
+bool engine_tell_secrets(struct engine *engine, struct engine *to);
 /* Before the first fill. */
 enum tls_rsa_verdict engine_add_rsa_key(struct engine *engine, const char *pem, size_t bytes);
 

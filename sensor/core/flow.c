@@ -5,6 +5,7 @@
 #include <sys/random.h>
 
 #include "flow_key.h"
+#include "hash64.h"
 #include "sequence.h"
 
 enum {
@@ -225,6 +226,19 @@ static enum direction first_direction(const struct datagram *datagram)
     return datagram->source_port < datagram->destination_port ? TO_CLIENT : TO_SERVER;
 }
 
+/* Its hash and times are set. */
+static void enter(struct flow_table *table, struct flow *flow)
+{
+    struct flow **bucket = &table->buckets[flow->hash & table->mask];
+    flow->number = (uint32_t)++table->numbered;
+    flow->table_next = *bucket;
+    *bucket = flow;
+    list_append(&table->active, flow, table->now_ns);
+    set_due(table, table->now_ns + idle_ns(table));
+    table->count++;
+    count(table->counters, COUNT_flows, 1);
+}
+
 static struct flow *begin_flow(struct flow_table *table, const struct datagram *datagram,
                                const struct packet *packet, enum direction *direction)
 {
@@ -244,17 +258,10 @@ static struct flow *begin_flow(struct flow_table *table, const struct datagram *
     flow->vlan = datagram->vlan;
     flow->source = packet->source;
     flow->segment[0] = flow->segment[1] = flow_segment(datagram);
-    flow->number = (uint32_t)++table->numbered;
     flow->first_ns = flow->last_ns = packet->time_ns;
     flow->uid = flow_uid_of(flow, datagram, packet->time_ns);
     flow->hash = flow_hash_seeded(datagram, table->seed);
-    struct flow **bucket = &table->buckets[flow->hash & table->mask];
-    flow->table_next = *bucket;
-    *bucket = flow;
-    list_append(&table->active, flow, table->now_ns);
-    set_due(table, table->now_ns + idle_ns(table));
-    table->count++;
-    count(table->counters, COUNT_flows, 1);
+    enter(table, flow);
     return flow;
 }
 
@@ -278,8 +285,7 @@ static struct flow *find(struct flow_table *table, const struct datagram *datagr
     return elsewhere;
 }
 
-/* The guess of who is the client was wrong, and nobody has been told yet. */
-static void turn_round(struct flow *flow)
+void flow_turn_round(struct flow *flow)
 {
     struct flow was = *flow;
     for (int direction = TO_SERVER; direction <= TO_CLIENT; direction++) {
@@ -301,10 +307,24 @@ static void note_late_syn(struct flow *flow, const struct datagram *datagram,
     if (flow->announced || flow->protocol_state || flow->tcp.delivered_ns)
         return;
     if (true_direction != *direction) {
-        turn_round(flow);
+        flow_turn_round(flow);
         *direction = true_direction;
     }
     flow->uid = flow_uid_of(flow, datagram, flow->first_ns);
+}
+
+void flow_table_heard(struct flow_table *table, struct flow *flow, enum direction direction,
+                      uint64_t bytes, uint64_t time_ns)
+{
+    table->packets++;
+    flow->packets[direction]++;
+    flow->bytes[direction] += bytes;
+    if (time_ns > flow->last_ns)
+        flow->last_ns = time_ns;
+    if (!flow->is_closed && table->now_ns - flow->listed_ns > idle_ns(table) / LIST_GRAIN) {
+        list_remove(&table->active, flow);
+        list_append(&table->active, flow, table->now_ns);
+    }
 }
 
 struct flow *flow_of(struct flow_table *table, const struct datagram *datagram,
@@ -327,17 +347,36 @@ struct flow *flow_of(struct flow_table *table, const struct datagram *datagram,
     if (!flow && !(flow = begin_flow(table, datagram, packet, direction)))
         return NULL;
     table->last = flow;
-    table->packets++;
     flow->segment[*direction] = segment;
-    flow->packets[*direction]++;
-    flow->bytes[*direction] += datagram->payload_wire_bytes;
-    if (packet->time_ns > flow->last_ns)
-        flow->last_ns = packet->time_ns;
-    if (!flow->is_closed && table->now_ns - flow->listed_ns > idle_ns(table) / LIST_GRAIN) {
-        list_remove(&table->active, flow);
-        list_append(&table->active, flow, table->now_ns);
-    }
+    flow_table_heard(table, flow, *direction, datagram->payload_wire_bytes, packet->time_ns);
     return flow;
+}
+
+struct flow *flow_table_tapped(struct flow_table *table, const struct flow_tap *tap,
+                               uint64_t time_ns)
+{
+    struct flow *flow = allocate(table);
+    if (!flow)
+        return NULL;
+    *flow = (struct flow){
+        .protocol = PROTO_TCP,
+        .tapped = true,
+        .tap = tap,
+        .vlan = VLAN_NONE,
+        .first_ns = time_ns,
+        .last_ns = time_ns,
+    };
+    flow->uid = hash64_mix(time_ns ^ table->seed, table->numbered << 32 ^ tap->pid);
+    flow->hash = flow->uid;
+    enter(table, flow);
+    return flow;
+}
+
+void flow_table_end(struct flow_table *table, struct flow *flow, uint64_t time_ns)
+{
+    if (time_ns > table->now_ns)
+        table->now_ns = time_ns;
+    end_flow(table, flow, COUNT_flows_expired);
 }
 
 /* Puts the flow into the lists that its streams call for. */

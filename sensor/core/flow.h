@@ -28,7 +28,8 @@ struct flow {
     uint8_t protocol;
     uint8_t ip_version;
     uint8_t tunnel;
-    bool announced; /* the batch has described this flow */
+    bool announced : 1; /* the batch has described this flow */
+    bool tapped : 1;    /* no packets of it were captured: `tap` says where its bytes come from */
     uint16_t vlan;  /* as tunnel, tunnel_id and source: of the first packet */
     uint16_t source;
     uint32_t tunnel_id;
@@ -49,8 +50,20 @@ struct flow {
     uint64_t uid;
     uint64_t first_ns;
     uint64_t hash;                                 /* private */
+    const struct flow_tap *tap; /* owned by tapped.c; when tapped */
     struct flow *older, *newer;                    /* private: age */
     struct flow *waiting_before, *waiting_after;   /* private */
+};
+
+struct process; /* process.h */
+
+/* Of a flow whose bytes a tap read in a process. */
+struct flow_tap {
+    uint32_t pid;
+    uint16_t number; /* of the tap */
+    bool serves;     /* the process is the server */
+    bool placed;     /* its socket was found; else the flow's addresses and ports are 0 */
+    const struct process *process; /* borrowed; another one's, if its pid is not this */
 };
 
 struct flow_table;
@@ -73,6 +86,17 @@ struct flow *flow_of(struct flow_table *table, const struct datagram *datagram,
 /* Hands a TCP datagram of this flow to reassembly, and keeps count of flows with holes. */
 void flow_table_segment(struct flow_table *table, struct flow *flow, enum direction direction,
                         const struct datagram *datagram, uint64_t time_ns);
+
+/* A flow that a tap has met; the caller fills in its endpoints, and finds it again by itself: no
+ * datagram ever belongs to it. NULL when memory is short (counted). */
+struct flow *flow_table_tapped(struct flow_table *table, const struct flow_tap *tap,
+                               uint64_t time_ns);
+/* It said something. */
+void flow_table_heard(struct flow_table *table, struct flow *flow, enum direction direction,
+                      uint64_t bytes, uint64_t time_ns);
+void flow_table_end(struct flow_table *table, struct flow *flow, uint64_t time_ns);
+/* The guess of who is the client was wrong, and nobody has been told yet. */
+void flow_turn_round(struct flow *flow);
 
 /* Ends flows idle at time_ns and turns old holes into gaps. Cheap when nothing is due. */
 void flow_table_advance(struct flow_table *table, uint64_t time_ns);

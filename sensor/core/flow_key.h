@@ -36,7 +36,8 @@ static inline bool goes(const struct flow *flow, const struct datagram *datagram
 static inline bool flow_matches(const struct flow *flow, const struct datagram *datagram,
                                 enum direction *direction)
 {
-    if (flow->protocol != datagram->protocol || flow->ip_version != datagram->ip_version)
+    if (flow->protocol != datagram->protocol || flow->ip_version != datagram->ip_version ||
+        flow->tapped)
         return false;
     *direction = TO_SERVER;
     if (goes(flow, datagram, TO_SERVER))

@@ -20,15 +20,23 @@ struct intake {
     struct parcel *first, *last; /* owned; guarded by mutex, as waiting_bytes */
     size_t waiting_bytes;
     atomic_bool waiting; /* so that a fill without news does not lock */
+    atomic_uint holders;
 };
 
 struct intake *intake_open(void)
 {
     struct intake *intake = calloc(1, sizeof *intake);
-    if (intake && pthread_mutex_init(&intake->mutex, NULL)) {
+    if (!intake || pthread_mutex_init(&intake->mutex, NULL)) {
         free(intake);
-        intake = NULL;
+        return NULL;
     }
+    atomic_store(&intake->holders, 1);
+    return intake;
+}
+
+struct intake *intake_share(struct intake *intake)
+{
+    atomic_fetch_add(&intake->holders, 1);
     return intake;
 }
 
@@ -118,7 +126,7 @@ bool intake_drain(struct intake *intake,
 
 void intake_close(struct intake *intake)
 {
-    if (!intake)
+    if (!intake || atomic_fetch_sub(&intake->holders, 1) > 1)
         return;
     struct parcel *parcel = take_all(intake);
     while (parcel) {

@@ -18,7 +18,9 @@ bool intake_drain(struct intake *intake,
                   void (*line)(void *context, enum tls_key_source source, const char *line,
                                size_t bytes),
                   void *context);
-/* Wipes; accepts NULL. */
+/* The same intake, for one who outlives its worker perhaps; he closes it as well. */
+struct intake *intake_share(struct intake *intake);
+/* Of the last holder: wipes. Accepts NULL. */
 void intake_close(struct intake *intake);
 
 #endif

@@ -276,6 +276,8 @@ static void merge_stats(const struct source *source, struct source_stats *stats)
         stats->frozen += one.frozen;
         stats->truncated += one.truncated;
         stats->secrets_shed += one.secrets_shed;
+        if (one.last_ns > stats->last_ns)
+            stats->last_ns = one.last_ns;
     }
 }
 

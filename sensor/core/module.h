@@ -54,6 +54,12 @@ static inline void free_object(PyObject *self)
 /* The functions of causes.h. */
 int add_causes(PyObject *module);
 
+/* Those of causes_targets.h, which add_causes calls. */
+int add_causes_targets(PyObject *module);
+
+/* The functions of signature.h. */
+int add_signature(PyObject *module);
+
 /* A tuple of items, which it takes; NULL, with all of them released, if one is NULL. */
 PyObject *tuple_of(PyObject **items, Py_ssize_t count);
 

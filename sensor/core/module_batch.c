@@ -25,6 +25,15 @@ static PyObject *address_text(const uint8_t address[ADDRESS_BYTES])
     return PyUnicode_FromString(text);
 }
 
+/* Where a tap found no socket, the process stands for its end, and what it talks to for the other. */
+static PyObject *end_text(const struct flow_description *flow, enum direction end)
+{
+    if (!flow->tap.pid || flow->tap.placed)
+        return address_text(flow->address[end]);
+    bool own = flow->tap.serves == (end == TO_SERVER);
+    return PyUnicode_FromFormat(own ? "process:%u" : "peer of process:%u", flow->tap.pid);
+}
+
 static PyObject *bytes_at(const struct batch *batch, struct extent extent)
 {
     return PyBytes_FromStringAndSize((const char *)batch->arena + extent.at, extent.bytes);
@@ -42,15 +51,20 @@ static PyObject *flow_value(const struct batch *batch, size_t at)
     memcpy(&flow, batch->arena + at, sizeof flow);
     PyObject *items[] = {
         PyLong_FromLong(flow.protocol),
-        address_text(flow.address[TO_CLIENT]),
+        end_text(&flow, TO_CLIENT),
         PyLong_FromLong(flow.port[TO_CLIENT]),
-        address_text(flow.address[TO_SERVER]),
+        end_text(&flow, TO_SERVER),
         PyLong_FromLong(flow.port[TO_SERVER]),
         PyLong_FromLong(flow.vlan == VLAN_NONE ? -1 : flow.vlan),
         PyUnicode_FromString(tunnel_names[flow.tunnel]),
         PyUnicode_FromString(flow.community),
         PyUnicode_FromString(flow.uid),
         PyLong_FromLong(flow.source),
+        PyLong_FromUnsignedLong(flow.tap.pid),
+        PyLong_FromLong(flow.tap.number),
+        PyBool_FromLong(flow.tap.serves),
+        PyUnicode_DecodeLocale(flow.process, "surrogateescape"),
+        PyUnicode_DecodeLocale(flow.cgroup, "surrogateescape"),
     };
     return tuple_of(items, sizeof items / sizeof *items);
 }

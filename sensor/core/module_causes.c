@@ -325,7 +325,7 @@ static PyMethodDef functions[] = {
 
 int add_causes(PyObject *module)
 {
-    if (PyModule_AddFunctions(module, functions) ||
+    if (PyModule_AddFunctions(module, functions) || add_causes_targets(module) ||
         PyModule_AddIntConstant(module, "CAUSES_BINS", CAUSES_BINS) ||
         PyModule_AddIntConstant(module, "CAUSES_SLOTS", CAUSES_SLOTS) ||
         PyModule_AddIntConstant(module, "CAUSES_COUNTS", CAUSES_COUNTS) ||

@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "engine.h"
+#include "tap.h"
 
 enum { PUBLISH_EVERY_MS = 500 }; /* how stale operation counts may be while filling */
 
@@ -15,6 +16,7 @@ struct source_object {
     struct source **inputs; /* owned array; its members belong to the engine's source */
     size_t input_count;
     int filling;
+    bool tapped; /* its input is a tap */
     int64_t published_ms;
     struct tls_counters tls_counters; /* published copies, as all below */
     struct counters counters;
@@ -32,6 +34,8 @@ enum {
 struct source_arguments {
     PyObject *interest, *limits, *files, *interfaces, *ports;
     PyObject *secrets_of; /* NULL or None: read them */
+    PyObject *secrets_to; /* whom a tap's are for */
+    int tap;              /* descriptor of its ring; -1: none */
     unsigned worker, workers, ring_bytes;
     unsigned short fanout_group;
     int promiscuous, decrypt;
@@ -112,6 +116,12 @@ static bool open_interfaces(struct source_object *self, const struct source_argu
     return !PyErr_Occurred();
 }
 
+static bool open_tap(struct source_object *self, int fd)
+{
+    char error[SOURCE_ERROR_BYTES] = "";
+    return fd < 0 || add_input(self, tap_open(fd, error), error);
+}
+
 /* From the opened inputs; on failure closes them. */
 static bool open_engine(struct source_object *self, const struct engine_options *options)
 {
@@ -157,8 +167,27 @@ static bool add_secrets_of(struct source_object *self, PyObject *other)
     return false;
 }
 
+/* Each keeps what it is told, whichever of the two is closed first. */
+static bool tell_secrets(struct source_object *self, PyObject *receivers)
+{
+    PyTypeObject *type = Py_TYPE((PyObject *)self);
+    for (Py_ssize_t i = 0; i < PyTuple_Size(receivers); i++) {
+        PyObject *other = PyTuple_GetItem(receivers, i);
+        struct engine *engine = NULL;
+        if (PyObject_TypeCheck(other, type))
+            engine = ((struct source_object *)other)->engine;
+        if (engine && engine_tell_secrets(self->engine, engine))
+            continue;
+        PyErr_SetString(PyExc_ValueError, "secrets_to holds what is no open source, or too many");
+        return false;
+    }
+    return true;
+}
+
 static bool open_secrets(struct source_object *self, const struct source_arguments *arguments)
 {
+    if (!tell_secrets(self, arguments->secrets_to))
+        return false;
     if (!arguments->decrypt)
         return true;
     return arguments->secrets_of ? add_secrets_of(self, arguments->secrets_of)
@@ -173,8 +202,15 @@ static bool open_source(struct source_object *self, const struct source_argument
         .workers = arguments->workers,
         .decrypt = arguments->decrypt != 0,
         .kernel_fanout = arguments->fanout_group != 0,
+        .tapped = arguments->tap >= 0,
     };
     size_t count = (size_t)(PyTuple_Size(arguments->files) + PyTuple_Size(arguments->interfaces));
+    if (options.tapped && (count || arguments->workers != 1)) {
+        PyErr_SetString(PyExc_ValueError, "a tap is one input, of one worker");
+        return false;
+    }
+    count += options.tapped;
+    self->tapped = options.tapped;
     if (!limits_of(arguments->limits, &options))
         return false;
     if (!count || !arguments->workers || arguments->worker >= arguments->workers) {
@@ -188,7 +224,8 @@ static bool open_source(struct source_object *self, const struct source_argument
         PyErr_NoMemory();
         return false;
     }
-    if (open_files(self, arguments->files) && open_interfaces(self, arguments))
+    if (open_files(self, arguments->files) && open_interfaces(self, arguments) &&
+        open_tap(self, arguments->tap))
         return open_engine(self, &options) && open_secrets(self, arguments);
     while (self->input_count) {
         struct source *input = self->inputs[--self->input_count];
@@ -212,19 +249,21 @@ static PyObject *source_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
 {
     static char *names[] = {"interest", "limits",       "files",      "interfaces", "worker",
                             "workers",  "fanout_group", "ring_bytes", "ports",      "promiscuous",
-                            "decrypt",  "secrets_of",   NULL};
+                            "decrypt",  "secrets_of",   "tap",        "secrets_to", NULL};
     struct module_state *state = PyType_GetModuleState(type);
-    struct source_arguments arguments = {.workers = 1, .ring_bytes = 64 << 20, .promiscuous = 1};
+    struct source_arguments arguments = {
+        .workers = 1, .ring_bytes = 64 << 20, .promiscuous = 1, .tap = -1};
     PyObject *none = PyTuple_New(0);
-    arguments.files = arguments.interfaces = arguments.ports = none;
+    arguments.files = arguments.interfaces = arguments.ports = arguments.secrets_to = none;
     PyObject *self = NULL;
     if (none &&
         PyArg_ParseTupleAndKeywords(
-            args, kwargs, "O!O|$O!O!IIHIO!ppO", names, state->interest_type, &arguments.interest,
+            args, kwargs, "O!O|$O!O!IIHIO!ppOiO!", names, state->interest_type, &arguments.interest,
             &arguments.limits, &PyTuple_Type, &arguments.files, &PyTuple_Type,
             &arguments.interfaces, &arguments.worker, &arguments.workers, &arguments.fanout_group,
             &arguments.ring_bytes, &PyTuple_Type, &arguments.ports, &arguments.promiscuous,
-            &arguments.decrypt, &arguments.secrets_of) &&
+            &arguments.decrypt, &arguments.secrets_of, &arguments.tap, &PyTuple_Type,
+            &arguments.secrets_to) &&
         known_source(type, &arguments.secrets_of))
         self = new_object(type);
     if (self) {
@@ -335,14 +374,35 @@ static PyObject *source_stats(PyObject *object, PyObject *unused)
     (void)unused;
     const struct source_object *self = (struct source_object *)object;
     PyObject *all = PyList_New(0);
-    for (size_t i = 0; all && i < self->input_count; i++) {
+    /* What a tap loses, its loader counts. */
+    size_t count = self->tapped ? 0 : self->input_count;
+    for (size_t i = 0; all && i < count; i++) {
         const struct source_stats *stats = &self->stats[i];
-        PyObject *one = Py_BuildValue("{sKsKsKsKsK}", "received", stats->received, "dropped",
+        PyObject *one = Py_BuildValue("{sKsKsKsKsKsK}", "received", stats->received, "dropped",
                                       stats->dropped, "frozen", stats->frozen, "truncated",
-                                      stats->truncated, "secrets_shed", stats->secrets_shed);
+                                      stats->truncated, "secrets_shed", stats->secrets_shed,
+                                      "last_ns", stats->last_ns);
         if (!one || PyList_Append(all, one))
             Py_CLEAR(all);
         Py_XDECREF(one);
+    }
+    return all;
+}
+
+static PyObject *source_tls_sessions(PyObject *object, PyObject *unused)
+{
+    static const char *const eras[TLS_ERAS] = {"unknown", "older", "1.2", "1.3"};
+    (void)unused;
+    const struct source_object *self = (struct source_object *)object;
+    PyObject *all = PyList_New(0);
+    for (int i = 0; all && i < TLS_ERAS * TLS_RESULTS; i++) {
+        int era = i / TLS_RESULTS, result = i % TLS_RESULTS;
+        const char *name = counter_texts[COUNTERS + COUNT_tls_sessions_decrypted + result];
+        PyObject *row = Py_BuildValue("(ssK)", eras[era], name + strlen("tls_sessions_"),
+                                      self->tls_counters.sessions[era][result]);
+        if (!row || PyList_Append(all, row))
+            Py_CLEAR(all);
+        Py_XDECREF(row);
     }
     return all;
 }
@@ -478,6 +538,7 @@ static PyMethodDef source_methods[] = {
     {"fill", source_fill, METH_VARARGS, NULL},
     {"counters", source_counters, METH_NOARGS, NULL},
     {"source_stats", source_stats, METH_NOARGS, NULL},
+    {"tls_sessions", source_tls_sessions, METH_NOARGS, NULL},
     {"operations", source_operations, METH_NOARGS, NULL},
     {"gauges", source_gauges, METH_NOARGS, NULL},
     {"secrets", source_secrets, METH_NOARGS, NULL},
@@ -492,7 +553,7 @@ static PyType_Slot source_slots[] = {
     {Py_tp_new, source_new},
     {Py_tp_dealloc, source_dealloc},
     {Py_tp_methods, source_methods},
-    {Py_tp_doc, "Packets of files or interfaces, through the core."},
+    {Py_tp_doc, "Packets of files or interfaces, or the events of taps, through the core."},
     {0, NULL},
 };
 

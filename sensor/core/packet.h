@@ -22,6 +22,7 @@ enum link_type {
     LINK_IPV4 = 228,
     LINK_IPV6 = 229,
     LINK_LINUX_SLL2 = 276,
+    LINK_TAP = 0xffff, /* no frame: tap.h */
 };
 
 struct packet {
@@ -37,7 +38,7 @@ struct packet {
     bool has_vlan;
 };
 
-enum tunnel {
+enum tunnel { /* counters.h has the same order */
     TUNNEL_NONE,
     TUNNEL_GRE,
     TUNNEL_ERSPAN,

@@ -174,7 +174,9 @@ static enum source_verdict stream_next(struct source *source, struct packet *pac
 
 void capturefile_stats(const struct source *source, struct source_stats *stats)
 {
-    *stats = ((const struct capturefile *)source)->stats;
+    const struct capturefile *file = (const struct capturefile *)source;
+    *stats = file->stats;
+    stats->last_ns = file->last_ns;
 }
 
 static const uint8_t *no_secret(const struct source *source, size_t index,

@@ -32,6 +32,7 @@ struct protocol *protocol_open(const struct protocol_shared *shared, struct flow
     protocol->shared = shared;
     protocol->flow = flow;
     protocol->http = (struct http_flow){.shared = shared, .flow = flow};
+    protocol->decrypted = flow->tapped; /* a tap sees what is inside TLS */
     protocol->port_wanted = interest_wants_port(shared->interest, flow->protocol,
                                                 flow->port[TO_SERVER]);
     return protocol;

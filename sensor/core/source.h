@@ -23,6 +23,7 @@ struct source_stats {
     uint64_t frozen;   /* tp_freeze_q_cnt, accumulated */
     uint64_t truncated; /* captured_bytes < wire_bytes */
     uint64_t secrets_shed; /* decryption secrets blocks past 64 MiB a file: not kept */
+    uint64_t last_ns;      /* time of the last packet; 0 before the first */
 };
 
 struct source;

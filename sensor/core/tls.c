@@ -184,6 +184,18 @@ static void recover(struct tls *tls, enum direction direction)
     tls->info_changed = true;
 }
 
+static void count_wait(struct tls_counters *counters, uint64_t took_ms)
+{
+    static const uint32_t most_ms[] = {10, 100, 500, 2000, 10000};
+    tls_count(counters, COUNT_tls_key_waits, 1);
+    tls_count(counters, COUNT_tls_key_wait_ms, took_ms);
+    for (size_t i = 0; i < sizeof most_ms / sizeof *most_ms; i++)
+        if (took_ms <= most_ms[i]) {
+            tls_count(counters, (enum tls_counter)(COUNT_tls_key_waits_le_10ms + i), 1);
+            break;
+        }
+}
+
 static void resume(struct tls *tls, uint64_t time_ns)
 {
     recover(tls, TO_SERVER);
@@ -200,9 +212,7 @@ static void resume(struct tls *tls, uint64_t time_ns)
     bool same = tls->waiting && tls->stalled == stalled && tls->stalled_ns == since &&
                 tls->side[stalled].epoch == epoch;
     if (!same) {
-        tls_count(tls->shared->counters, COUNT_tls_key_waits, 1);
-        tls_count(tls->shared->counters, COUNT_tls_key_wait_ms,
-                  time_ns > since ? (time_ns - since) / NS_PER_MS : 0);
+        count_wait(tls->shared->counters, time_ns > since ? (time_ns - since) / NS_PER_MS : 0);
     }
     let_expire(tls, time_ns);
     tls_await(tls);

@@ -29,6 +29,7 @@ enum tls_key_source {
     TLS_KEY_DSB,    /* a decryption secrets block of a pcapng file */
     TLS_KEY_RSA,    /* the server's private key */
     TLS_KEY_TICKET, /* the full handshake that this session resumes */
+    TLS_KEY_TAP,    /* a tap, at the hook for key logs */
     TLS_KEY_SOURCES,
 };
 

@@ -27,6 +27,11 @@
     X(tls_held_expired_bytes)    /* let go because its time was over */                        \
     X(tls_key_waits)             /* waits that a key ended */                                  \
     X(tls_key_wait_ms)           /* packet time they took together */                          \
+    X(tls_key_waits_le_10ms)     /* waits by what they took; longer ones are in none */        \
+    X(tls_key_waits_le_100ms)                                                                  \
+    X(tls_key_waits_le_500ms)                                                                  \
+    X(tls_key_waits_le_2000ms)                                                                 \
+    X(tls_key_waits_le_10000ms)                                                                \
     X(tls_secrets_taken)                                                                       \
     X(tls_secrets_ignored)       /* comments, labels without use */                            \
     X(tls_secrets_malformed)                                                                   \
@@ -41,8 +46,12 @@ enum tls_counter {
         TLS_COUNTERS
 };
 
+enum tls_era { TLS_ERA_UNKNOWN, TLS_ERA_OLDER, TLS_ERA_1_2, TLS_ERA_1_3, TLS_ERAS };
+enum { TLS_RESULTS = COUNT_tls_sessions_unfinished - COUNT_tls_sessions_decrypted + 1 };
+
 struct tls_counters {
     uint64_t value[TLS_COUNTERS];
+    uint64_t sessions[TLS_ERAS][TLS_RESULTS]; /* the first seven again, by version */
 };
 
 static inline void tls_count(struct tls_counters *counters, enum tls_counter which, uint64_t by)

@@ -129,6 +129,13 @@ void tls_handshake_clear(struct tls *tls)
     OPENSSL_cleanse(handshake, sizeof *handshake);
 }
 
+static enum tls_era era(uint16_t version)
+{
+    if (!version)
+        return TLS_ERA_UNKNOWN;
+    return version >= 0x0304 ? TLS_ERA_1_3 : version == 0x0303 ? TLS_ERA_1_2 : TLS_ERA_OLDER;
+}
+
 void tls_finish(struct tls *tls)
 {
     static const enum tls_counter by_trouble[] = {
@@ -147,6 +154,7 @@ void tls_finish(struct tls *tls)
     else if (tls->info.visibility == TLS_DECRYPTED)
         counter = COUNT_tls_sessions_decrypted;
     tls_count(tls->shared->counters, counter, 1);
+    tls->shared->counters->sessions[era(tls->info.version)][counter - COUNT_tls_sessions_decrypted]++;
     tls->began = false;
 }
 

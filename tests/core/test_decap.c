@@ -162,6 +162,15 @@ static void test_table(void)
         if (verdict != DECAP_DATAGRAM || !is_expected(&got, &table[i]))
             fprintf(stderr, "  row %s\n", table[i].name);
     }
+    uint64_t rows[TUNNELS] = {0};
+    for (size_t i = 0; i < ROWS; i++)
+        rows[table[i].tunnel]++;
+    for (int tunnel = TUNNEL_GRE; tunnel < TUNNELS; tunnel++) {
+        CHECK(rows[tunnel] > 0);
+        int which = COUNT_decap_tunnel_gre + tunnel - TUNNEL_GRE;
+        CHECK(bench.counters.value[which] == rows[tunnel]);
+    }
+    CHECK(COUNT_decap_tunnel_ipip - COUNT_decap_tunnel_gre == TUNNEL_IPIP - TUNNEL_GRE);
     tear_down(&bench);
 }
 

@@ -58,10 +58,12 @@ backend vcenter
 """
 
 
-def start_nginx(host: Namespace, directory: Path, keys_unix: Path) -> None:
+def start_nginx(
+    host: Namespace, directory: Path, keys_unix: Path, program: tuple[str, ...] = ("nginx",)
+) -> None:
     configuration = directory / "nginx.conf"
     configuration.write_text(_filled(NGINX, directory))
-    command = (*_preloaded(directory, keys_unix), "nginx", "-c", str(configuration))
+    command = (*_preloaded(directory, keys_unix), *program, "-c", str(configuration))
     # Its worker would outlive a master that is killed, but for a process namespace of their own.
     _start(host, directory, ("unshare", "--pid", "--fork", "--kill-child", *command))
 
@@ -71,19 +73,22 @@ def start_haproxy(host: Namespace, directory: Path, keys_udp: str) -> None:
     settings = _readme(r"^(    tune\.ssl\.keylog on\n(?:    .*\n)*)").replace(UDP_README, keys_udp)
     frontend = _readme(r"^(    log global\n    log-format .*)$")
     assert keys_udp in settings
-    _start_haproxy(host, directory, (), settings=settings, frontend=frontend)
+    _start_haproxy(host, directory, ("haproxy",), settings=settings, frontend=frontend)
 
 
-def start_haproxy_preloaded(host: Namespace, directory: Path, keys_unix: Path) -> None:
-    _start_haproxy(host, directory, _preloaded(directory, keys_unix), settings="", frontend="")
+def start_haproxy_preloaded(
+    host: Namespace, directory: Path, keys_unix: Path, program: tuple[str, ...] = ("haproxy",)
+) -> None:
+    before = (*_preloaded(directory, keys_unix), *program)
+    _start_haproxy(host, directory, before, settings="", frontend="")
 
 
 def _start_haproxy(
-    host: Namespace, directory: Path, before: tuple[str, ...], **filled: str
+    host: Namespace, directory: Path, program: tuple[str, ...], **filled: str
 ) -> None:
     configuration = directory / "haproxy.cfg"
     configuration.write_text(_filled(HAPROXY, directory, **filled))
-    _start(host, directory, (*before, "haproxy", "-db", "-f", str(configuration)))
+    _start(host, directory, (*program, "-db", "-f", str(configuration)))
 
 
 def _preloaded(directory: Path, keys_unix: Path) -> tuple[str, ...]:

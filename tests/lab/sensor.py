@@ -56,3 +56,22 @@ def listening(
     yield LiveSensor(process, out, log)
     process.kill()
     process.wait()
+
+
+@contextmanager
+def tapping(host: Namespace, config: Path, out: Path, *options: str) -> Iterator[LiveSensor]:
+    """The same of a sensor whose taps are attached; `options` name them, and interfaces."""
+    log = out.with_suffix(".log")
+    command = (HOPTAP, "run", *options, "-c", str(config), "--duration", str(DURATION_S))
+    with log.open("w") as file:
+        process = host.start(*command, stdout=file, stderr=file)
+
+    def attached() -> bool:
+        said = log.read_text()
+        assert process.poll() is None, said
+        return "tapping" in said
+
+    wait_for(attached, "a tap")
+    yield LiveSensor(process, out, log)
+    process.kill()
+    process.wait()

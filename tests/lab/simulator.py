@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -21,8 +22,13 @@ START_TIMEOUT_S = 30
 
 def built() -> Path:
     """The simulator's binary. Skips when Go or govmomi's sources are not installed."""
-    binary = BUILD / "vcsim"
-    newest = max(source.stat().st_mtime for source in SOURCES)
+    return built_of("vcsim", SOURCES)
+
+
+def built_of(name: str, sources: Sequence[Path]) -> Path:
+    """The same of another program."""
+    binary = BUILD / name
+    newest = max(source.stat().st_mtime for source in sources)
     if binary.exists() and binary.stat().st_mtime > newest:
         return binary
     if not shutil.which("go") or not (GOPATH / "src/github.com/vmware/govmomi").is_dir():
@@ -36,7 +42,7 @@ def built() -> Path:
         "GOTOOLCHAIN": "local",
     }
     subprocess.run(
-        ["go", "build", "-o", str(binary), *map(str, SOURCES)],
+        ["go", "build", "-o", str(binary), *map(str, sources)],
         env=environment,
         check=True,
         timeout=BUILD_TIMEOUT_S,

@@ -12,6 +12,7 @@ from sensor.service_settings import ServiceSettings
 from sensor.settings import MIB, Settings, check_listen, split_listen
 
 ROOT = Path(__file__).parents[2]
+GIVEN = {("service", "id"), ("sink", "id"), ("sink", "type"), ("tap", "id")}  # have no default
 
 
 def problems(text: str) -> list[str]:
@@ -192,8 +193,8 @@ def test_every_default_is_allowed_and_has_a_reason() -> None:
     for name, section in (config.sections() | config.lists()).items():
         for field in dataclasses.fields(section):
             assert field.metadata["reason"], f"{name}.{field.name}"
-            if (name, field.name) == ("service", "id"):
-                continue  # has to be given
+            if (name, field.name) in GIVEN:
+                continue
             problem = config.field_problem(section, field.name, field.default)
             assert problem == "", f"{name}.{field.name}: {problem}"
 
@@ -221,6 +222,31 @@ def test_the_example_shows_a_service_of_which_everything_is_said() -> None:
     for field in dataclasses.fields(service):
         assert getattr(service, field.name) != field.default, field.name
         assert f"#  # {field.metadata['reason']}\n#  {field.name} = " in shown
+
+
+def test_the_example_shows_every_setting_of_a_tap_with_its_default() -> None:
+    text = (ROOT / "deploy/hoptap.toml").read_text()
+    shown = text.partition("#[[tap]]\n")[2].partition("\n\n")[0]
+    settings = config.parse("[[tap]]\n" + re.sub("^#  ", "", shown, flags=re.M), "example")
+    [tap] = settings.tap
+    for field in dataclasses.fields(tap):
+        assert f"#  # {field.metadata['reason']}\n#  {field.name} = " in shown
+        if field.name not in ("id", "process"):
+            assert getattr(tap, field.name) == field.default, field.name
+
+
+def test_the_example_shows_every_setting_of_a_sink_with_its_default() -> None:
+    text = (ROOT / "deploy/hoptap.toml").read_text()
+    shown = text.partition("#[[sink]]\n")[2].partition("\n\n")[0]
+    settings = config.parse("[[sink]]\n" + re.sub("^#  ", "", shown, flags=re.M), "example")
+    [sink] = settings.sink
+    names = []
+    for field in dataclasses.fields(sink):
+        names.append(field.name)
+        assert f"#  # {field.metadata['reason']}\n#  {field.name} = " in text
+        if field.name not in ("id", "type", "to"):
+            assert getattr(sink, field.name) == field.default, field.name
+    assert names == re.findall(r"^#  (\w+) = ", shown, re.M)
 
 
 @pytest.mark.parametrize(

@@ -238,7 +238,8 @@ def test_counts(capture: Path) -> None:
     }
     assert {name: count for name, count in counted.items() if count} == expected
     assert sum(event[0] == _core.TRANSACTION for event in found) == TALKS
-    received = {"received": len(sizes)}
+    last_ns = max(packet.time_ns for packet in packets_of(TALKS))
+    received = {"received": len(sizes), "last_ns": last_ns}
     shed = dict.fromkeys(("dropped", "frozen", "truncated", "secrets_shed"), 0)
     assert [each.source_stats() for each in sources] == [[received | shed]] * 2
 

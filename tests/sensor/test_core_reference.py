@@ -43,7 +43,7 @@ def read_by_core(capture: Path) -> list[tuple[Flow, Transaction]]:
     found = []
     for kind, number, _, _, _, value in events_of(source_of(capture)):
         if kind == _core.FLOW:
-            flows[number] = Flow._make(value)
+            flows[number] = Flow(*value)
         elif kind == _core.TRANSACTION:
             found.append((flows[number], Transaction._make(value)))
     return found
@@ -58,7 +58,7 @@ def test_transactions(directory: Path, tmp_path: Path) -> None:
     capture = plain(directory / "capture.pcap.zst", tmp_path)
     found = by_flow(read_by_core(capture))
     read = transactions(str(capture))
-    expected = by_flow([(Flow._make(flow), transaction) for flow, transaction in read])
+    expected = by_flow([(Flow(*flow), transaction) for flow, transaction in read])
     assert found.keys() == expected.keys()
     assert sum(map(len, expected.values())) >= 10
     for flow, heard in expected.items():

@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from exporters.privacy import Pseudonyms
+from sensor.hashing import run_hasher
 from sensor.history import DAY_NS, Bounds, History, HistoryError, Query, find, names_of
 from sensor.metrics import Counted
 from sensor.records import Candidate, Chain, Endpoint, Hop, ObjectRef, Record
@@ -52,6 +54,17 @@ def filled(path: Path) -> Path:
     history.write(RECORDS)
     history.close()
     return path
+
+
+def test_a_record_is_found_by_the_pseudonyms_that_sinks_send(path: Path) -> None:
+    pseudonyms = Pseudonyms(run_hasher(), ("user", "ip"))
+    history = History(path, aliases=pseudonyms.aliases)
+    history.write([*RECORDS, record(8, source=Endpoint("10.0.0.8"))])
+    history.close()
+    assert ids(path, pseudonyms.user("bob@acme")) == [3]
+    assert ids(path, pseudonyms.user("carol")) == [7]
+    assert ids(path, pseudonyms.address("10.0.0.8")) == [8]
+    assert ids(path, "bob@acme") == [3]
 
 
 def ids(path: Path, name: str, **bounds: Any) -> list[int]:

@@ -17,7 +17,7 @@ from sensor import _core, keys
 from sensor.exits import ConfigError
 from sensor.keybuffer import Tally
 from sensor.keys import KeyIntake, add_logs, add_rsa_key, lines_most
-from sensor.metrics import KEY_HELP, KEY_INPUTS
+from sensor.metric_help import KEY_HELP, KEY_INPUTS
 from sensor.settings import KeySettings
 from tests.command import ROOT
 from tests.sensor.core_events import limits

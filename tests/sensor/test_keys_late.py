@@ -80,6 +80,13 @@ def test_a_key_opens_a_flow_that_has_ended(
     assert fed.transactions == opens
     expired = fed.source.counters()["tls_held_expired_bytes"]
     assert (expired == 0) == opens
+    waited = {
+        name.removeprefix("tls_key_waits"): count
+        for name, count in fed.source.counters().items()
+        if name.startswith("tls_key_waits") and count
+    }
+    within = {0.5: "_le_500ms", 9.5: "_le_10000ms"}
+    assert waited == ({"": 1, within[late_s]: 1} if opens else {})
 
 
 def test_a_closed_flow_is_kept_as_long_as_a_key_is_awaited() -> None:
@@ -114,4 +121,7 @@ def test_an_end_within_a_record_is_no_gap(
     assert kinds.count(_core.GAP) == 0
     assert kinds.count(_core.TRANSACTION) == 2  # the second lacks its answer
     assert source.counters()["tls_sessions_decrypted"] == 1
+    ended = {row[:2]: row[2] for row in source.tls_sessions() if row[2]}
+    assert ended == {("1.3", "decrypted"): 1}
+    assert len(source.tls_sessions()) == 4 * 7
     source.close()

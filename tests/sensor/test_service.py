@@ -3,9 +3,11 @@
 import configparser
 import os
 import resource
+import shutil
 import socket
 import subprocess
 import sys
+from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
@@ -94,6 +96,26 @@ def test_the_unit_gives_the_least_that_capturing_needs() -> None:
         assert service[name] == "yes", name
     assert service["ProtectSystem"] == "strict"
     assert service["Type"] == "notify"
+    # Spools and the evidence log are in the data directory, receivers in private networks.
+    assert service["StateDirectory"] == "hoptap"
+    assert service["IPAddressDeny"] == "any"
+    networks = [ip_network(each) for each in service["IPAddressAllow"].split()[1:]]
+    assert networks and all(each.is_private for each in networks)
     # What does not heal by itself is not tried again and again.
     codes = {int(code) for code in service["RestartPreventExitStatus"].split()}
     assert codes == {Exit.USAGE, Exit.CONFIGURATION, Exit.PERMISSION}
+
+
+def test_systemd_calls_the_unit_well_confined() -> None:
+    """2.0 of 10, in which less is better; the unit without any confinement has 9.6."""
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("systemd-analyze is not installed")
+    unit = str(ROOT / "deploy/hoptap.service")
+    done = subprocess.run(
+        ["systemd-analyze", "security", "--offline=true", "--threshold=20", unit],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -49,6 +49,9 @@ class Told:
     def tls(self, flow: Flow, seen: TlsSeen, time_ns: int) -> None:
         self.sealed.append((flow, seen))
 
+    def tapped(self, flow: Flow, time_ns: int) -> None:
+        raise AssertionError("there is no tap")
+
     def gap(
         self, flow: Flow, direction: int, size_bytes: int, time_ns: int, tls: Tls | None = None
     ) -> list[Record]:

@@ -45,6 +45,9 @@ class Heard:
     def tls(self, flow: Flow, seen: TlsSeen, time_ns: int) -> None:
         pass
 
+    def tapped(self, flow: Flow, time_ns: int) -> None:
+        raise AssertionError("there is no tap")
+
     def gap(
         self, flow: Flow, direction: int, size_bytes: int, time_ns: int, tls: Tls | None = None
     ) -> list[Record]:

@@ -224,7 +224,7 @@ def test_a_copied_client_hello_is_another_session(tmp_path: Path) -> None:
     carried: dict[str, set[str]] = {}
     for kind, flow, _, _, _, value in events_of(source):
         if kind == _core.FLOW:
-            clients[flow] = Flow._make(value).client_ip
+            clients[flow] = Flow(*value).client_ip
         elif kind == _core.TLS and (identity := TlsSeen._make(value).identity):
             carried.setdefault(identity, set()).add(clients[flow])
     assert sorted(map(sorted, carried.values())) == [["10.1.0.11", "10.1.0.2"], ["10.1.0.66"]]

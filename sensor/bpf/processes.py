@@ -1,0 +1,141 @@
+"""Processes by name or number, and the files whose code they run, as /proc shows them."""
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+PROC = Path("/proc")
+_COMM_BYTES_MAX = 15  # TASK_COMM_LEN without its zero
+# fields of /proc/PID/stat (proc(5)), counted from behind the name
+_START_TIME, _MEMORY_BYTES, _STACK_START = 19, 20, 25
+# start-end perms offset device inode path
+_MAPPING = re.compile(rb"^(\w+-\w+) ..x. \w+ (\w+:\w+ [1-9]\d*) +(.*)$", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """One program in one process: a number that is used again, or an exec, makes another."""
+
+    pid: int
+    start: tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class CodeFile:
+    identity: tuple[int, ...]
+    path: str  # leads to this very file, also if it was removed or is in another mount namespace
+    name: str
+
+
+def process(pid: int) -> Process | None:
+    """None if there is none, or it has no memory of its own: ended, or of the kernel."""
+    try:
+        fields = Path(PROC, str(pid), "stat").read_text(errors="replace").rpartition(")")[2].split()
+    except OSError:
+        return None
+    if fields[0] in "ZX" or fields[_MEMORY_BYTES] == "0":
+        return None
+    return Process(pid, (fields[_START_TIME], fields[_STACK_START]))
+
+
+def named(name: str) -> Iterator[Process]:
+    """Those whose program, or the name they took, is this."""
+    ours = os.getpid()
+    for entry in os.scandir(PROC):
+        if entry.name.isdecimal() and int(entry.name) != ours and _is_named(entry.path, name):
+            found = process(int(entry.name))
+            if found:
+                yield found
+
+
+def family(pid: int) -> Iterator[Process]:
+    """This one, and those that it forked, as long as they run the same program."""
+    first = process(pid)
+    if first is None:
+        return
+    parents = dict(_parents())
+    program = _link(pid)
+    for each in parents:
+        ancestor = each
+        while ancestor and ancestor != pid and _link(ancestor) == program:
+            ancestor = parents.get(ancestor, 0)
+        found = process(each) if ancestor == pid and _link(each) == program else None
+        if found:
+            yield found
+
+
+def name(of: Process) -> str:
+    """As the kernel calls it; "" when it has ended."""
+    try:
+        return Path(PROC, str(of.pid), "comm").read_text(errors="replace").rstrip("\n")
+    except OSError:
+        return ""
+
+
+def identity(status: os.stat_result) -> tuple[int, ...]:
+    """Of a file, and of what it held then: numbers of removed ones are used again."""
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
+def code_files(of: Process) -> list[CodeFile]:
+    """Its program and libraries. Raises OSError when it has ended, or may not be looked at."""
+    base = Path(PROC, str(of.pid))
+    found: dict[bytes, CodeFile] = {}
+    for span, file, name in _MAPPING.findall(base.joinpath("maps").read_bytes()):
+        if file not in found:
+            path = f"{base}/root{os.fsdecode(name)}"
+            if not _is_mapped(path, file.decode()):
+                path = f"{base}/map_files/{_plain(span.decode())}"
+            found[file] = CodeFile(identity(os.stat(path)), path, os.fsdecode(name))
+    return list(found.values())
+
+
+def _is_mapped(path: str, file: str) -> bool:
+    """Is it the one that `maps` means? Else only map_files leads there, which needs more rights."""
+    device, inode = file.split()
+    major, minor = (int(each, 16) for each in device.split(":"))
+    try:
+        status = os.stat(path)
+    except OSError:
+        return False
+    return (status.st_dev, status.st_ino) == (os.makedev(major, minor), int(inode))
+
+
+def _parents() -> Iterator[tuple[int, int]]:
+    for entry in os.scandir(PROC):
+        if entry.name.isdecimal():
+            try:
+                with open(f"{entry.path}/stat", encoding="utf-8", errors="replace") as file:
+                    yield int(entry.name), int(file.read().rpartition(")")[2].split()[1])
+            except OSError:
+                continue  # ended
+
+
+def _link(pid: int) -> str:
+    """Its program; another for each that cannot be told."""
+    try:
+        return os.readlink(f"{PROC}/{pid}/exe")
+    except OSError:
+        return str(pid)
+
+
+def _plain(span: str) -> str:
+    """map_files has no leading zeros."""
+    return "-".join(f"{int(each, 16):x}" for each in span.split("-"))
+
+
+def _is_named(directory: str, name: str) -> bool:
+    try:
+        with open(f"{directory}/comm", "rb") as file:
+            comm = os.fsdecode(file.read().rstrip(b"\n"))
+        if comm == name[:_COMM_BYTES_MAX]:
+            return len(name) <= _COMM_BYTES_MAX or _program(directory) == name
+        return _program(directory) == name
+    except OSError:
+        return False  # ended, or a thread of the kernel, which has no program
+
+
+def _program(directory: str) -> str:
+    return os.path.basename(os.readlink(f"{directory}/exe").removesuffix(" (deleted)"))

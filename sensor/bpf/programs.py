@@ -1,0 +1,143 @@
+"""The kernel programs, loaded once for every tap of this process, and their maps."""
+
+import json
+import os
+import socket
+import struct
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+from sensor.bpf import headers, kernel
+from sensor.bpf.kernel import Probe
+from sensor.exits import HoptapError
+
+RING_BYTES = 16 * 1024 * 1024  # a power of two: a second at 16 MB/s of plaintext
+_LOAD_TIMEOUT_S = 60  # BCC takes 2 s; a loaded machine ten times that
+_FDS_MAX = 128
+_CLOSERS_MAX = 32
+_NAMES_BYTES_MAX = 8192
+_NAME_BYTES_MAX = 15  # TASK_COMM_LEN without its zero
+# enum loss of tap.bpf.h, in its order
+LOSSES = ("ring", "unreadable", "long", "call")
+_TRACEPOINTS = {
+    "on_exit": "sched_process_exit",
+    "on_exec": "sched_process_exec",
+    "on_fork": "sched_process_fork",
+}
+
+
+class TapError(HoptapError):
+    """Why a tap cannot be opened."""
+
+
+class Programs:
+    """Descriptors; what is attached keeps its program in the kernel by itself."""
+
+    def __init__(self, ring_bytes: int = RING_BYTES, multi: bool | None = None) -> None:
+        """Compiles and loads. `multi`: one link for many places. Raises TapError."""
+        self._multi = kernel.has_multi() if multi is None else multi
+        self._fds = _load(ring_bytes, self._multi)
+        self._links: dict[str, int] = {}
+        self._cpus = kernel.possible_cpus()
+        try:
+            for program, tracepoint in _TRACEPOINTS.items():
+                self._attach_tracepoint(program, tracepoint)
+        except TapError:
+            self.close()
+            raise
+
+    @property
+    def ring_fd(self) -> int:
+        return self._fds["ring"]
+
+    @property
+    def births_fd(self) -> int:
+        """A ring that has a word for each process that began under one of the names."""
+        return self._fds["births"]
+
+    def find_sockets(self) -> None:
+        """By the system calls of who is in a call. Costs each one of this machine some 60 ns."""
+        self._attach_tracepoint("on_system_call", "sys_enter")
+
+    def _attach_tracepoint(self, program: str, name: str) -> None:
+        """Once. Raises TapError."""
+        if program in self._links:
+            return
+        try:
+            self._links[program] = kernel.attach_tracepoint(self._fds[program], name)
+        except OSError as error:
+            raise TapError(f"tap: tracepoint {name}: {error.strerror}") from None
+
+    def watch(self, name: str) -> None:
+        """Tell of processes that begin under this name. Raises OSError."""
+        key = name.encode(errors="replace")[:_NAME_BYTES_MAX].ljust(_NAME_BYTES_MAX + 1, b"\0")
+        kernel.put(self._fds["names"], key, bytes(4))
+
+    def attach(
+        self, program: str, path: str, probes: list[Probe], *, returns: bool, pid: int
+    ) -> list[int]:
+        """Links, to be closed. Raises OSError."""
+        fd = self._fds[program]
+        if self._multi:
+            return [kernel.attach_all(fd, path, probes, returns=returns, pid=pid)]
+        links: list[int] = []
+        try:
+            for probe in probes:
+                links.append(kernel.attach_one(fd, path, probe, returns=returns, pid=pid))
+        except OSError:
+            close_all(links)
+            raise
+        return links
+
+    def losses(self, tap: int) -> dict[str, int]:
+        """By reason, what this tap lost: events and bytes. Raises OSError."""
+        counts = {}
+        for number, reason in enumerate(LOSSES, tap * len(LOSSES)):
+            value = kernel.look_up(self._fds["losses"], number, 16 * self._cpus)
+            numbers = struct.unpack(f"={2 * self._cpus}Q", value)
+            counts[f"{reason}_events"] = sum(numbers[::2])
+            counts[f"{reason}_bytes"] = sum(numbers[1::2])
+        return counts
+
+    def close(self) -> None:
+        """May be called twice."""
+        close_all([*self._links.values(), *self._fds.values()])
+        self._links, self._fds = {}, {}
+
+
+def close_all(fds: list[int]) -> None:
+    """At once: the kernel makes each wait until nobody runs its program."""
+    if fds:
+        with ThreadPoolExecutor(min(len(fds), _CLOSERS_MAX)) as closers:
+            list(closers.map(os.close, fds))
+    fds.clear()
+
+
+def _load(ring_bytes: int, multi: bool) -> dict[str, int]:
+    ours, theirs = socket.socketpair()
+    with ours, theirs, headers.environment() as told:
+        command = [sys.executable, "-P", "-m", "sensor.bpf.compile"]
+        try:
+            done = subprocess.run(
+                [*command, str(theirs.fileno()), str(ring_bytes), str(int(multi))],
+                pass_fds=[theirs.fileno()], env=os.environ | told, stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, timeout=_LOAD_TIMEOUT_S,
+                check=False,
+            )  # fmt: skip
+        except subprocess.TimeoutExpired:
+            raise TapError(f"tap: BCC did not end within {_LOAD_TIMEOUT_S} s") from None
+        theirs.close()
+        names, fds, _, _ = socket.recv_fds(
+            ours, _NAMES_BYTES_MAX, _FDS_MAX, socket.MSG_CMSG_CLOEXEC
+        )
+    if done.returncode != 0 or not names:
+        raise TapError(f"tap: {_reason(done.stderr.decode(errors='replace'))}")
+    return dict(zip(json.loads(names), fds, strict=True))
+
+
+def _reason(said: str) -> str:
+    """The line that tells most: the first error of the compiler, else the last one."""
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    errors = [line for line in lines if "error:" in line]
+    return f"BCC: {(errors or lines[-1:] or ['said nothing'])[0]}"

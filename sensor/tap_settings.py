@@ -1,0 +1,86 @@
+"""A [[tap]] of the configuration: whose TLS library is read, on the host where it runs."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sensor.exits import UsageError
+from sensor.setting import setting
+
+KEYS = "keys"
+TAPS_MAX = 64  # the kernel programs count what each lost in a table of as many
+
+
+def check_path(text: str) -> str:
+    return "" if not text or text.startswith("/") else f"{text!r} is no path from /"
+
+
+@dataclass(frozen=True, slots=True)
+class TapSettings:
+    id: str = setting("", "needed; names it in messages")
+    process: str = setting(
+        "", "of these three one; name of the program, whose processes come, fork and go"
+    )
+    pid: int = setting(0, "this process alone", low=0, high=1 << 22)
+    library: str = setting(
+        "",
+        "path of a TLS library or of a program that holds one; every process of this machine that "
+        "uses it, so machine_wide is needed too",
+        check=check_path,
+    )
+    mode: str = setting(
+        "plaintext",
+        "what went through the library; keys: TLS secrets for the packets of capture.interfaces, "
+        "which keys.decrypt must allow",
+        choices=("plaintext", KEYS),
+    )
+    machine_wide: bool = setting(
+        False, "to be said beside library: it reads what is not meant for this sensor as well"
+    )
+
+    @property
+    def target(self) -> str:
+        return self.process or self.library or str(self.pid)
+
+
+def problems(taps: Sequence[TapSettings], decrypts: bool) -> Iterator[tuple[int, str, str]]:
+    """(which of them from 1, key, what is wrong): values that are each right, together wrong."""
+    for at, tap in enumerate(taps, 1):
+        if sum(map(bool, (tap.process, tap.pid, tap.library))) != 1:
+            yield at, "", "needs one of process, pid and library"
+        elif tap.library and not tap.machine_wide:
+            yield at, "library", "reads every process that uses it: machine_wide = true is needed"
+        elif tap.machine_wide and not tap.library:
+            yield at, "machine_wide", "is for library; a process or pid is traced by itself"
+        if tap.mode == KEYS and not decrypts:
+            yield at, "mode", "keys are for decrypting packets, which keys.decrypt must allow"
+        if tap.id and tap.id in {other.id for other in taps[: at - 1]}:
+            yield at, "id", f"{tap.id} is the id of another tap"
+    if len(taps) > TAPS_MAX:
+        yield TAPS_MAX + 1, "", f"at most {TAPS_MAX} taps"
+
+
+def with_asked(
+    taps: tuple[TapSettings, ...], options: Mapping[str, Any]
+) -> tuple[TapSettings, ...]:
+    """With those that the command line names. Raises UsageError."""
+    wide = bool(options.get("tap_machine_wide"))
+    asked = [("tap", "plaintext", each) for each in options.get("tap") or ()]
+    asked += [("tap-keys", KEYS, each) for each in options.get("tap_keys") or ()]
+    for option, mode, target in asked:
+        if target.startswith("/") and not wide:
+            raise UsageError(
+                f"--{option} {target}: reads every process that uses it: say --tap-machine-wide, "
+                "or name a process or pid"
+            )
+        taps += (_of_target(target, mode, wide),)
+    return taps
+
+
+def _of_target(target: str, mode: str, machine_wide: bool) -> TapSettings:
+    """A PID, a path, or a process."""
+    if target.isdecimal():
+        return TapSettings(id=target, pid=int(target), mode=mode)
+    if target.startswith("/"):
+        return TapSettings(id=target, library=target, mode=mode, machine_wide=machine_wide)
+    return TapSettings(id=target, process=target, mode=mode)
