@@ -9,6 +9,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import msgpack
 
@@ -22,7 +23,21 @@ from sensor.records import Record
 RETRY_FIRST_S = 0.5
 RETRY_LONGEST_S = 30.0
 IDLE_S = 1.0
-NOTHING = Batch([], [])
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Records on their way: what they are, their numbers, their bytes in the spool."""
+
+    trees: list[Tree]
+    numbers: list[int]
+    sizes: list[int]
+
+    def after(self, count: int) -> "Load":
+        return Load(self.trees[count:], self.numbers[count:], self.sizes[count:])
+
+
+NOTHING = Load([], [], [])
 
 
 class Courier:
@@ -51,6 +66,7 @@ class Courier:
         self._delay_s = 0.0  # before the next attempt; 0: the last one passed
         self._failing_since = 0.0
         self._spool_problem = ""
+        self._load = NOTHING
         self._called = threading.Event()  # to stop, or to try again at once
         self._stopping = False
         name = f"courier-{delivery.name}"
@@ -79,17 +95,26 @@ class Courier:
             self._notice(f"{self._delivery.name}: {waiting} records wait in the spool")
 
     def _run(self) -> None:
-        batch = NOTHING
         while not self._pauses():
-            if not batch.records:
-                batch = self._next_batch()
-            if batch.records:
-                batch = self._deliver(batch)
-            elif self._stopping:
-                break
-            else:
-                self._idle()
+            try:
+                if not self._step():
+                    break
+            except Exception as error:  # a defect of ours is not to end the deliveries for good
+                self._delivery.fail(error)
+                self._back_off()
         self._delivery.close()
+
+    def _step(self) -> bool:
+        """Deliver what there is; False when there is nothing, and it is to stop."""
+        if not self._load.trees:
+            self._load = self._next_load()
+        if self._load.trees:
+            self._load = self._deliver(self._load)
+        elif self._stopping:
+            return False
+        else:
+            self._idle()
+        return True
 
     def _pauses(self) -> bool:
         """Waits where the last attempt failed; True when there is to be no other."""
@@ -100,14 +125,30 @@ class Courier:
             return self._stopping
         return False
 
-    def _next_batch(self) -> Batch:
+    def _next_load(self) -> Load:
+        """Of the spool, or NOTHING when there is nothing in it."""
         try:
-            batch = self._spool.read(self._records_max, self._bytes_max)
+            while (batch := self._spool.read(self._records_max, self._bytes_max)).records:
+                load = self._unpacked(batch)
+                if load.trees:
+                    return load
         except SinkError as error:
             self._say_of_spool(error)
-            return NOTHING
-        self._spool_problem = ""
-        return batch
+        else:
+            self._spool_problem = ""
+        return NOTHING
+
+    def _unpacked(self, batch: Batch) -> Load:
+        load = Load([], [], [])
+        for number, packed in zip(batch.numbers, batch.records, strict=True):
+            try:
+                load.trees.append(msgpack.unpackb(packed))
+            except Exception as error:  # no record of ours: nobody will ever take it
+                self._delivery.lose(error)
+                continue
+            load.numbers.append(number)
+            load.sizes.append(len(packed))
+        return load
 
     def _idle(self) -> None:
         """A receiver that is not connected is called before there is something for it."""
@@ -117,20 +158,20 @@ class Courier:
         else:
             self._back_off()
 
-    def _deliver(self, batch: Batch) -> Batch:
+    def _deliver(self, load: Load) -> Load:
         """What is left of it."""
-        settled = self._delivery.send([_tree(record) for record in batch.records])
+        settled = self._delivery.send(load.trees)
         if settled:
-            self._delivery.count_bytes(sum(map(len, batch.records[:settled])))
+            self._delivery.count_bytes(sum(load.sizes[:settled]))
             try:
-                self._spool.acknowledge(batch.numbers[settled - 1])
+                self._spool.acknowledge(load.numbers[settled - 1])
             except SinkError as error:  # it will be sent again after a restart, no more
                 self._report(f"{self._delivery.name}: {error}")
         if self._delivery.error is not None:
             self._back_off()
         else:
             self._settle()
-        return Batch(batch.records[settled:], batch.numbers[settled:])
+        return load.after(settled)
 
     def _back_off(self) -> None:
         if not self._delay_s:
@@ -209,8 +250,3 @@ def _packed(tree: Tree) -> bytes:
     """Text that is not UTF-8 is escaped, as in JSON."""
     packed: bytes = msgpack.packb(tree, unicode_errors="backslashreplace")
     return packed
-
-
-def _tree(packed: bytes) -> Tree:
-    tree: Tree = msgpack.unpackb(packed)
-    return tree

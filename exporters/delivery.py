@@ -78,6 +78,10 @@ class Delivery:
             self._passed()
         return self.error is None
 
+    def fail(self, error: Exception) -> None:
+        """Of a defect on the way to here."""
+        self._failed(_defect(error), [])
+
     def count_bytes(self, count: int) -> None:
         self._counts.bytes.add(self.name, by=count)
 

@@ -1,7 +1,7 @@
 """Which places of a file a tap probes, by the functions that the file has."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import reduce
@@ -229,8 +229,8 @@ def _server_at(file: Elf) -> int:
     `mov X(%rdi), %eax; ret`, from 3.2 on after a look at what kind of object it is.
     """
     try:
-        decoded = list(_code(file, "SSL_is_server", ""))
-    except (Unsuited, ValueError):
+        decoded = _code(file, "SSL_is_server", "")
+    except Unsuited:
         return 0
     for load, following in pairwise(decoded):
         # Some compilers clear registers before they return.
@@ -240,12 +240,19 @@ def _server_at(file: Elf) -> int:
     return 0
 
 
-def _code(file: Elf, symbol: str, what: str) -> Iterator[x86.Instruction]:
+def _code(file: Elf, symbol: str, what: str) -> list[x86.Instruction]:
+    """Of a small function, as far as it is understood; without a size, to its first return."""
     function = file.functions(symbol).get(symbol)
     if function is None or file.machine != X86_64:
         raise Unsuited(f"where it holds {what} cannot be told: {symbol} is missing")
     size = min(function.size or _GETTER_BYTES_MAX, _GETTER_BYTES_MAX)
-    return x86.instructions(file.bytes_at(function.address, size), function.address)
+    decoded: list[x86.Instruction] = []
+    with suppress(ValueError):
+        for each in x86.instructions(file.bytes_at(function.address, size), function.address):
+            decoded.append(each)
+            if each.returns and not function.size:
+                break
+    return decoded
 
 
 def _go(file: Elf, mode: str) -> Library | None:

@@ -29,7 +29,7 @@ int on_system_call(struct bpf_raw_tracepoint_args *ctx)
     bool nested = PT_REGS_SP(&regs) < seeker->stack;
     u64 fd = PT_REGS_PARM1(&regs);
     struct session *session = sessions.lookup(&key);
-    if (!nested || fd >= FD_MAX)
+    if (!nested || fd >= FD_MAX || !is_internet(fd))
         return 0;
     if (!session) {
         struct session new = {.generation = bpf_ktime_get_ns(), .fd = fd};

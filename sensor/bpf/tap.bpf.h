@@ -243,6 +243,16 @@ static inline __attribute__((always_inline)) void read_sock(struct tap_address *
     }
 }
 
+/* Not a file, as of a key log that is written within a call. */
+static inline __attribute__((always_inline)) bool is_internet(s32 fd)
+{
+    u16 family = 0;
+    u64 sock = sock_of(fd);
+    if (!sock || bpf_probe_read_kernel(&family, sizeof family, (void *)(sock + SOCK_FAMILY)))
+        return false;
+    return family == AF_INET || family == AF_INET6;
+}
+
 struct address_record {
     struct tap_event event;
     struct tap_address address;
@@ -272,6 +282,11 @@ static inline __attribute__((always_inline)) void tell_address(const struct tap_
     session->addressed = 1;
 }
 #else
+static inline __attribute__((always_inline)) bool is_internet(s32 fd)
+{
+    return true;
+}
+
 static inline __attribute__((always_inline)) void tell_address(const struct tap_event *event,
                                                                struct session *session)
 {

@@ -91,6 +91,34 @@ def test_a_defect_of_a_transport_is_an_error_that_may_pass(tmp_path: Path) -> No
     case.stop()
 
 
+def test_what_is_no_record_in_the_spool_costs_itself(tmp_path: Path) -> None:
+    transport = Fragile()
+    case = Case(tmp_path, transport)
+    case.outbox.offer(records(1))
+    wait_for(lambda: transport.taken == [1], "record")
+    case.spool.append([b"\xc1", b"\x93"])
+    case.outbox.offer(records(1, first=1))
+    case.stop()
+    assert transport.taken == [1, 2]
+    assert case.count("lost") == 2
+    [line] = case.errors
+    assert line.startswith("siem: a record is lost: defect: ")
+
+
+def test_a_defect_of_the_courier_itself_is_said_and_passes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    transport = Fragile()
+    with monkeypatch.context() as patch:
+        patch.setattr("exporters.courier.Courier._next_load", lambda self: 1 / 0)
+        case = Case(tmp_path, transport)
+        case.outbox.offer(records(2))
+        wait_for(lambda: bool(case.errors), "error")
+    wait_for(lambda: transport.taken == [1, 2], "records")
+    case.stop()
+    assert [line.split(" in ")[0] for line in case.errors] == ["siem: defect: ZeroDivisionError"]
+
+
 def test_a_record_that_cannot_be_prepared_costs_itself(tmp_path: Path) -> None:
     transport = Fragile()
     case = Case(tmp_path, transport, prepare=lambda record: fragile(as_dict(record)))

@@ -115,6 +115,23 @@ def vix() -> list[bytes]:
     return [_steps(*said)]
 
 
+def tap(packets: list[Packet]) -> list[bytes]:
+    """fuzz_tap.c: records of a ring, each a conversation's words as a server's process has them."""
+    seeds = []
+    for spoken in conversation(packets):
+        parts, at, offset = [b"\0"], 1, [0, 0]
+        while at < len(spoken):
+            step, length = struct.unpack_from("<BH", spoken, at)
+            data = spoken[at + 3 : at + 3 + length][:16384]
+            direction, at = int(step == CHUNK), at + 3 + length
+            head = (1, 1, 1, offset[direction], 7, len(data), -1, 0, 1, direction, 2)
+            event = struct.pack("=QQQQIIiHBBB7x", *head) + data
+            parts.append(struct.pack("<H", len(event)) + event)
+            offset[direction] += len(data)
+        seeds.append(b"".join(parts))
+    return seeds
+
+
 def write_seeds(target: str, directory: Path) -> Path:
     """A folder of seeds for this target, made anew."""
     directory.mkdir(parents=True, exist_ok=True)
@@ -128,6 +145,7 @@ def write_seeds(target: str, directory: Path) -> Path:
         "authd": authd,
         "vix": vix,
         "pcapfile": lambda: pcapfile(directory, recorded),
+        "tap": lambda: tap(canaries),
     }
     made = makers[target]() if target in makers else []
     for number, seed in enumerate(made[:SEEDS_MAX]):

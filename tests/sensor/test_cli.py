@@ -59,6 +59,8 @@ def test_help_names_every_command_and_exit_code() -> None:
         (("replay", "--format", "table", "--out", "x", "f"), "--format table goes to standard"),
         (("run", "-i", "no/such"), "--interface: 'no/such' is no interface name"),
         (("run", "-i", "lo", "--duration", "-1"), "argument --duration: '-1' is no number of"),
+        (("run", "--tap", "/lib/libssl.so.3"), "--tap /lib/libssl.so.3: reads every process that"),
+        (("run", "--tap-keys", "/a"), "--tap-keys /a: reads every process that uses it: say --tap"),
         (("who", "x", "--since", "then"), "'then' is no time: write 2h, 14:00, 2026-11-21"),
         (("who", "x", "--limit", "0"), "--limit: must be at least 1"),
         (("who", "x", "--limit", f"{1 << 64}"), "--limit: must be at least 1"),

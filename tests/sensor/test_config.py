@@ -132,6 +132,36 @@ def test_values_reach_their_settings() -> None:
         ),
         ("[[service]]\nid = 'VC'\n[[service]]", "hoptap.toml:3: service: needs an id"),
         ("[service]\nid = 'VC'", "hoptap.toml:1: service: must be sections, [[service]]"),
+        ("[[tap]]\nid = 'a'", "hoptap.toml:1: tap: needs one of process, pid and library"),
+        (
+            "[[tap]]\nid = 'a'\nprocess = 'nginx'\npid = 7",
+            "hoptap.toml:1: tap: needs one of process, pid and library",
+        ),
+        (
+            "[[tap]]\nid = 'a'\nlibrary = '/lib/libssl.so.3'",
+            "hoptap.toml:3: tap.library: reads every process that uses it: "
+            "machine_wide = true is needed",
+        ),
+        (
+            "[[tap]]\nid = 'a'\nlibrary = 'ssl'",
+            "hoptap.toml:3: tap.library: 'ssl' is no path from /",
+        ),
+        (
+            "[[tap]]\nid = 'a'\nprocess = 'nginx'\nmachine_wide = true",
+            "hoptap.toml:4: tap.machine_wide: is for library; a process or pid is traced by itself",
+        ),
+        (
+            "[[tap]]\nid = 'a'\npid = 7\n[[tap]]\nid = 'a'\npid = 8",
+            "hoptap.toml:5: tap.id: a is the id of another tap",
+        ),
+        (
+            "[[tap]]\nid = 'a'\npid = 7\nmode = 'keys'",
+            "hoptap.toml:4: tap.mode: keys are for decrypting packets, which keys.decrypt must allow",
+        ),
+        (
+            "[sensor]\nuser = 'daemon'\n[[tap]]\nid = 'a'\npid = 7",
+            "hoptap.toml:2: sensor.user: a tap needs its rights as long as it runs: leave this empty",
+        ),
         ("[[servise]]", "hoptap.toml:1: servise: unknown section; did you mean service?"),
         (
             "[[service]]\nid = 'VC'\nadresses = []",
