@@ -1,4 +1,4 @@
-# make demo | test | lint | bench | bench-live | bench-export | sanitize | accuracy | fuzz | wheel | clean
+# make demo | test | lint | bench | bench-live | bench-export | bench-correlation | sanitize | accuracy | fuzz | wheel | clean
 # Set-up (system packages, .venv, compiled core) happens by itself; see deploy/setup.sh.
 
 SHELL := /bin/bash
@@ -12,7 +12,7 @@ FUZZ_SECONDS ?= 60
 FUZZ_MESSAGES ?= 1000000
 
 .DELETE_ON_ERROR:
-.PHONY: demo test lint bench bench-live bench-export sanitize accuracy fuzz wheel clean
+.PHONY: demo test lint bench bench-live bench-export bench-correlation sanitize accuracy fuzz wheel clean
 
 demo: $(VENV)/.ready-demo
 	$(PYTHON) -m sensor.cli demo
@@ -51,6 +51,10 @@ bench-live: $(VENV)/.ready-test
 bench-export: $(VENV)/.ready-test
 	$(PYTHON) -m tests.bench.export
 	$(PYTHON) -m tests.bench.evidence
+
+# calls per second, memory and longest waits of the soft layer of correlation, over a million calls of each kind
+bench-correlation: $(VENV)/.ready-test
+	$(PYTHON) -m tests.bench.correlation
 
 # who caused what, scored; DATASETS is the directory of score.py
 accuracy: $(VENV)/.ready-test

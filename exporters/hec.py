@@ -24,6 +24,7 @@ SOURCE = "hoptap"
 SOURCETYPE = "hoptap:hop"
 POLL_FIRST_S = 0.02
 POLL_LONGEST_S = 1.0
+UNTOLD = -1  # where there is no code
 LATE_S = 300.0  # after that what was posted counts as lost
 # What no other event would fare better with: the token, its index, the channel, query strings.
 OF_CONFIGURATION = {1, 2, 3, 4, 7, 10, 11, 14, 16}
@@ -82,6 +83,8 @@ class Hec:
         answer = self._http.post(b"", headers=self._channel_header())
         if _code(answer) == 5 or answer.status == 200:
             return f"{self._http.name}: the token is accepted"
+        if _is_of_an_event(answer) and _code(answer) == UNTOLD:  # no Splunk, but its like
+            return f"{self._http.name}: {answer.line()}"
         raise self._error(answer)
 
     def close(self) -> None:
@@ -204,13 +207,13 @@ def _field(answer: Answer, name: str) -> object:
 
 def _code(answer: Answer) -> int:
     code = _field(answer, "code")
-    return code if isinstance(code, int) else -1
+    return code if isinstance(code, int) else UNTOLD
 
 
 def _said(answer: Answer) -> str:
     """ "400 Bad Request: Invalid data format (code 6)" """
     text = _field(answer, "text")
-    if not isinstance(text, str):
+    if not isinstance(text, str) or _code(answer) == UNTOLD:
         return answer.line()
     return answer.line(one_line(f"{text} (code {_code(answer)})"))
 

@@ -129,15 +129,19 @@ class JetStream:
         """Ask which stream listens; the question needs no record."""
         from nats.js.errors import NotFoundError
 
-        client, stream = await self._connected()
+        client, _ = await self._connected()
+        where = f"{self._where}: NATS {client.connected_server_version}"
+        asking = client.jetstream(timeout=self._endpoint.connect_timeout_s)
         try:
-            name = await stream.find_stream_name_by_subject(self._subject)
+            name = await asking.find_stream_name_by_subject(self._subject)
         except NotFoundError:
             raise self._error_of_no_stream() from None
+        except TimeoutError:  # as a user who may publish and no more
+            return f"{where}, does not tell which stream listens"
         except Exception as error:
             await self._disconnect()
             raise self._error(error) from None
-        return f"{self._where}: NATS {client.connected_server_version}, stream {name}"
+        return f"{where}, stream {name}"
 
     async def _connected(self) -> tuple["Client", "JetStreamContext"]:
         await asyncio.sleep(0)  # lets the library notice what happened while the loop stood still

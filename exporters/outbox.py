@@ -189,11 +189,20 @@ class Outbox:
             if self._gives_up(error):
                 self._lose(len(batch))
                 return
-            with self._changed:
-                self._changed.wait_for(lambda: self._stop_by is not None, delay_s)
-            delay_s = min(delay_s * 2, RETRY_LONGEST_S)
-            if self._stop_by is not None:
-                time.sleep(min(0.05, delay_s))  # stopping: try often, but do not spin
+            delay_s = self._pause(delay_s)
+
+    def _pause(self, delay_s: float) -> float:
+        """Before a failing sink is tried again; how long the next pause is to be."""
+        with self._changed:
+            self._changed.wait_for(self._is_called, delay_s)
+            reopen, self._reopen = self._reopen, False
+            stopping = self._stop_by is not None
+        if stopping:
+            time.sleep(min(0.05, delay_s))  # try often, but do not spin
+        if reopen:  # moving the file away may be how the disk got room
+            self._attempt(self.sink.reopen)
+            return self._retry_first_s
+        return min(delay_s * 2, RETRY_LONGEST_S)
 
     def _gives_up(self, error: SinkError) -> bool:
         too_late = self._stop_by is not None and time.monotonic() >= self._stop_by

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from exporters.transport import Tree
+from sensor.records import escape_uid
 
 Hash = Callable[[str], str]  # keyed, "b2s:" and hex digits
 
@@ -40,6 +41,7 @@ _FIXED_PARTS = {
     "tls": {"version", "cipher", "alpn", "ja3", "ja3s", "ja4", "ja4s", "fingerprint", "key_source"}
     | {"client_fingerprint", "reason", "resumed", "early_data"},
 }
+_ESCAPED = re.compile(r"\\(.)", re.DOTALL)  # in a path
 _WORD = re.compile(r"[^\W_]+")
 _TOKEN = re.compile(r"[\w.@\\$+-]+")
 _V4 = re.compile(r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w.]*\w)")
@@ -120,17 +122,7 @@ class Pseudonyms:
         return _texts_changed(tree, self._text)
 
     def _chain(self, chain: Mapping[str, Any]) -> dict[str, Any]:
-        changed = dict(chain)
-        if "path" in changed:
-            changed["path"] = self._path(changed["path"])
-        if "users" in changed:
-            changed["users"] = [self.user(name) for name in changed["users"]]
-        return changed
-
-    def _path(self, path: str) -> str:
-        parts = [part.replace("\\:", ":").replace("\\\\", "\\") for part in split_path(path)]
-        named = [self.user(part) if at % 2 else part for at, part in enumerate(parts)]
-        return ":".join(named)
+        return _users_changed(chain, self.user)
 
     def _hop(self, hop: Mapping[str, Any]) -> dict[str, Any]:
         changed = dict(hop)
@@ -138,10 +130,7 @@ class Pseudonyms:
             changed["user"] = self.user(changed["user"])
         if "candidates" in changed:
             changed["candidates"] = [
-                {
-                    key: self._path(item) if key == "path" else item
-                    for key, item in {**each, "user": self.user(each.get("user", ""))}.items()
-                }
+                _users_changed({**each, "user": self.user(each.get("user", ""))}, self.user)
                 for each in changed["candidates"]
             ]
         if "evidence" in changed:
@@ -201,7 +190,13 @@ class Pseudonyms:
                 key: item for key, item in tree["flow"].items() if key != "community_id"
             }
         agent = tree.get("client", {}).get("user_agent")
-        tree = _texts_changed(tree, self._text_without_addresses)
+        hide = self._text_without_addresses
+        tree = _texts_changed(tree, hide)
+        if "chain" in tree:
+            tree["chain"] = _users_changed(tree["chain"], hide)
+        if candidates := tree.get("hop", {}).get("candidates"):
+            ways = [_users_changed(each, hide) for each in candidates]
+            tree["hop"] = {**tree["hop"], "candidates": ways}
         if agent is not None:  # versions there look like addresses
             tree["client"] = {**tree["client"], "user_agent": agent}
         return tree
@@ -233,6 +228,21 @@ class Dropper:
                 if not kept:
                     del tree[path[0]]
         return tree
+
+
+def _users_changed(way: Tree, change: Callable[[str], str]) -> dict[str, Any]:
+    """A chain, or a candidate for one, with other users in its path and its list."""
+    changed = dict(way)
+    if "path" in changed:
+        changed["path"] = _path_changed(changed["path"], change)
+    if "users" in changed:
+        changed["users"] = [change(name) for name in changed["users"]]
+    return changed
+
+
+def _path_changed(path: str, change: Callable[[str], str]) -> str:
+    parts = [_ESCAPED.sub(r"\1", part) for part in split_path(path)]
+    return ":".join(escape_uid(change(part)) if at % 2 else part for at, part in enumerate(parts))
 
 
 def split_path(path: str) -> list[str]:
@@ -272,6 +282,8 @@ def _changed(item: Any, change: Callable[[str], str], fixed: Iterable[str] = ())
         return change(item)
     if isinstance(item, Mapping):
         kept = (*fixed, "key", "grade") if "grade" in item or "key" in item else fixed
+        if "path" in item and "confidence" in item:  # a candidate: its colons are no text's
+            kept = (*fixed, "path")
         return {key: each if key in kept else _changed(each, change) for key, each in item.items()}
     if isinstance(item, list | tuple):
         return [_changed(each, change) for each in item]

@@ -147,7 +147,10 @@ class Source:
     def secrets(self) -> list[tuple[int, bytes]]:
         """(secrets type, contents) of the pcapng decryption secrets blocks read so far."""
     def stop(self) -> None:
-        """From any thread: the next fill flushes every flow, and ends."""
+        """From any thread: the next fill flushes every flow, and ends.
+
+        Of a tap one of the next ones does, when what is in the ring has been read.
+        """
     def close(self) -> None: ...
 
 # Ed25519 (RFC 8032). Keys come as PEM; ValueError says, in one line, what is wrong with one.
@@ -199,8 +202,8 @@ def causes_smooth(
     counts: array[float], density: array[float], at: int, weight: float, prior: float, /
 ) -> None: ...
 
-# What targets say (causes_targets.h): options is (from, parent, pair, child's kind, base, log rate of
-# nobody by kind), votes is (for the pair, for the child's target, targets among, relation).
+# What targets say (causes_targets.h): options is (from, parent, pair, child's kind, base, log rate
+# of nobody by kind), votes is (for the pair, for the child's target, targets among, relation).
 CausesOptions = tuple[
     array[int], array[int], array[int], array[int], array[float], array[float]
 ]  # fmt: skip

@@ -59,7 +59,8 @@ class Accounts:
         return list(self._known.values())
 
     def recall(self, accounts: Sequence[Account]) -> None:
-        for each in accounts[:ACCOUNTS_MAX]:
+        """The latest first: they leave last."""
+        for each in accounts[:ACCOUNTS_MAX][::-1]:
             plain = each._replace(addresses=tuple(each.addresses), people=tuple(each.people))
             self._known.setdefault((each.service, each.user), plain)
 

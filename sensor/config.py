@@ -1,6 +1,7 @@
 """TOML -> Settings. All problems of a file are found at once, each a line naming file and key."""
 
 import difflib
+import os
 import re
 import tomllib
 from collections.abc import Iterable, Iterator
@@ -103,6 +104,7 @@ class _Reader:
             for section_name, key, problem in _contradictions(settings):
                 self._say(section_name, key, problem)
             self.say_of_sinks(contradictions(settings.sink))
+            self.say_of_sinks(_own_files(settings))
             for at, key, problem in tap_settings.problems(settings.tap, settings.keys.decrypt):
                 self._say("tap", key, problem, at)
         return settings
@@ -213,6 +215,14 @@ def _contradictions(settings: Settings) -> Iterator[tuple[str, str, str]]:
     names = settings.capture.interfaces
     if len(set(names)) < len(names):
         yield "capture", "interfaces", "names an interface twice"
+
+
+def _own_files(settings: Settings) -> Iterator[tuple[int, str, str]]:
+    """Sinks on a file that the sensor keeps for itself: which, key, problem."""
+    own = {settings.ndjson_path, settings.history_path, Path(settings.evidence.file)}
+    for at, sink in enumerate(settings.sink, 1):
+        if sink.type == "file" and Path(os.path.normpath(sink.to)) in own:
+            yield at, "to", f"{sink.to} is the sensor's own"
 
 
 def _syntax_line(name: str, error: tomllib.TOMLDecodeError) -> str:

@@ -42,6 +42,8 @@ class Knowledge:
 
     def recall(self, news: News) -> None:
         """What an earlier run learned; of lessons that do not fit this version nothing is kept."""
+        if news.unread:
+            log.warning("history: %d damaged rows of what was learned are left out", news.unread)
         self.services.recall(news.addresses)
         self.accounts.recall(news.accounts)
         self._inventory.recall(news.objects)

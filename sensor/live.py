@@ -58,6 +58,8 @@ def _run(settings: Settings, duration_s: float | None, taps: Taps) -> Exit:
     outputs = Outputs(metrics, WhenFull.SHED, lambda line: log.error("%s", line))
     health.watches += [outputs.problem, *(partial(trouble, name) for name in inputs.interfaces)]
     taps.show(metrics)
+    if taps.problem():
+        log.warning("%s", taps.problem())
     health.watches.append(taps.problem)
     server = intake = None
     try:

@@ -23,7 +23,7 @@ from sensor.outputs import Outputs
 from sensor.progress import Progress, bytes_text, packet_bytes_in
 from sensor.records import Record, as_dict, encode_ndjson
 from sensor.settings import Settings
-from sensor.sinks import Sinks
+from sensor.sinks import Aliases, Sinks, aliases_of
 from sensor.version import version
 
 log = logging.getLogger(__name__)
@@ -72,9 +72,9 @@ def replay(options: Options, settings: Settings, hasher: Hasher) -> Exit:
     failure: InputError | None = None
     with _stopped_by_signals(sensor.workers.stop) as stopped:
         try:
-            for sink in _sinks(options, metrics, report):
-                outputs.add(sink, QUEUE_RECORDS)
             asked = settings if options.sinks else replace(settings, sink=())
+            for sink in _sinks(options, metrics, report, aliases_of(asked, hasher)):
+                outputs.add(sink, QUEUE_RECORDS)
             _add_receivers(outputs, Sinks(asked, hasher, metrics.exports), report)
             app.drive(sensor, outputs.deliver, turn)
         except SinkError as error:
@@ -122,7 +122,9 @@ def _same_file(one: str, other: str) -> bool:
     return os.path.abspath(one) == os.path.abspath(other) and not os.path.exists(one)
 
 
-def _sinks(options: Options, metrics: Metrics, report: Callable[[str], None]) -> Iterator[Sink]:
+def _sinks(
+    options: Options, metrics: Metrics, report: Callable[[str], None], aliases: Aliases | None
+) -> Iterator[Sink]:
     if options.out == "-":
         yield StreamSink(STDOUT, metrics.exports, options.encode)
     else:
@@ -139,7 +141,7 @@ def _sinks(options: Options, metrics: Metrics, report: Callable[[str], None]) ->
             options.encode,
         )
     if options.history:
-        yield History(Path(options.history), bounds=Bounds())
+        yield History(Path(options.history), bounds=Bounds(), aliases=aliases)
 
 
 def _add_receivers(outputs: Outputs, sinks: Sinks, report: Callable[[str], None]) -> None:

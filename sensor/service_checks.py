@@ -29,6 +29,9 @@ def service_findings(settings: Settings, news: News) -> Iterator[Finding]:
     known = ", ".join(SYSTEMS)
     text = f"{len(entries)} configured" if entries else "none configured: known by what they answer"
     yield Finding(Level.OK, "services", f"{text}; hoptap reads {known}")
+    if news.unread:
+        text = f"{news.unread:,} damaged rows in the history are left out"
+        yield Finding(Level.PROBLEM, "learned", text)
     yield from (_configured(entry) for entry in entries)
     yield from _learned(learned)
     yield from _accounts(news.accounts, site)

@@ -315,13 +315,6 @@ class Services:
                 return address
         return ""
 
-    def _is_trusted(self, ip: str) -> bool:
-        try:
-            address = ipaddress.ip_address(ip)
-        except ValueError:  # what a PROXY header may name
-            return False
-        return any(address in network for network in self._trusted)
-
     def _bound(self, table: OrderedDict[K, V]) -> None:
         if len(table) > self._addresses_max:
             table.popitem(last=False)

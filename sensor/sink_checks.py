@@ -56,15 +56,23 @@ def _spooled(path: Path, bytes_max: int) -> str:
 
 def _found(sink: SinkSettings, settings: Settings) -> str:
     """What would keep the sink from being made, or ""."""
-    where = settings.spool_path(sink.id) if sink.is_spooled else Path(sink.to)
-    if problem := _not_writable(where):
-        return problem
     if not sink.is_spooled:
-        return ""
+        return _no_file(Path(sink.to)) or _not_writable(Path(sink.to))
+    if problem := _not_writable(settings.spool_path(sink.id)):
+        return problem
     try:
         receiver_of(sink, host_name(), lambda line: None).transport.close()
     except ConfigError as error:
         return str(error).removeprefix(f"sink {sink.id}: ")
+    return ""
+
+
+def _no_file(path: Path) -> str:
+    """Directories of a file are not made: a misspelt one would take records that nobody finds."""
+    if path.is_dir():
+        return f"{path} is a directory"
+    if not path.parent.is_dir():
+        return f"{path} cannot be made: there is no directory {path.parent}"
     return ""
 
 

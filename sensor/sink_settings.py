@@ -275,7 +275,7 @@ def _url_problem(to: str) -> str:
 
 
 def _account_problems(sink: SinkSettings) -> Iterator[tuple[str, str]]:
-    if sink.username and not sink.password_file:
+    if sink.username and not sink.password_file and "username" in KEYS_OF[sink.type]:
         yield "username", "needs password_file"
     if sink.password_file and not sink.username:
         yield "password_file", "needs username"

@@ -41,6 +41,7 @@ _DROPPED = {
 LINE_STARTS = {"hop": LINE_START, "cef": b"CEF:", "leef": b"LEEF:"}
 
 Prepare = Callable[[Record], Tree | None]
+Aliases = Callable[[Tree], set[str]]
 
 
 class Sinks:
@@ -202,7 +203,7 @@ def privacy_of(sink: SinkSettings, hasher: Hasher) -> Callable[[Tree], Tree]:
     return change
 
 
-def aliases_of(settings: Settings, hasher: Hasher) -> Callable[[Tree], set[str]] | None:
+def aliases_of(settings: Settings, hasher: Hasher) -> Aliases | None:
     """Pseudonyms by which the history is to find a record; None when no sink uses any."""
     kinds = {kind for sink in settings.sink for kind in sink.pseudonymize}
     return Pseudonyms(hasher, kinds).aliases if kinds else None

@@ -21,7 +21,7 @@ class TapSettings:
     process: str = setting(
         "", "of these three one; name of the program, whose processes come, fork and go"
     )
-    pid: int = setting(0, "this process alone", low=0, high=1 << 22)
+    pid: int = setting(0, "this process, and those that it forks", low=0, high=1 << 22)
     library: str = setting(
         "",
         "path of a TLS library or of a program that holds one; every process of this machine that "

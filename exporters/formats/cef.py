@@ -33,8 +33,8 @@ _SIZES = {
     "sourceServiceName": 1023, "destinationServiceName": 1023, "shost": 1023, "dhost": 1023,
     "suid": 1023, "duid": 1023, "app": 31, "proto": 31, "dvchost": 100, "deviceExternalId": 255,
     "cs2": 4000, "cs3": 4000, "cs5": 4000, "cs6": 4000, "cn1": 20, "cn2": 20, "cfp1": 20,
-    "flexString1": 1023, "deviceInboundInterface": 128, "requestClientApplication": 1023,
-    "msg": 1023,
+    "flexString1": 1023, "flexString2": 1023, "deviceInboundInterface": 128,
+    "requestClientApplication": 1023, "msg": 1023,
 }  # fmt: skip
 _LABELS = {
     "c6a2": "sourceIPv6",
@@ -49,6 +49,7 @@ _LABELS = {
     "cn2": "gapBytes",
     "cfp1": "confidence",
     "flexString1": "state",
+    "flexString2": "amends",
 }
 _HEADER = str.maketrans({"\\": "\\\\", "|": "\\|", "\n": " ", "\r": " "})
 _ESCAPES = (("\\", "\\\\"), ("=", "\\="), ("\n", "\\n"), ("\r", "\\r"))  # in this order
@@ -127,6 +128,7 @@ def _values(it: Reading) -> Iterator[tuple[str, str]]:
         yield "cn1", str(it.part("hop").get("index", 0))
         yield "cfp1", f"{it.confidence:g}"
         yield "flexString1", str(it.part("hop").get("state", ""))
+    yield "flexString2", it.text("amends")
     yield "cn2", str(it.tree.get("gap_bytes", ""))
 
 

@@ -20,7 +20,7 @@ _SIZES = {
     "accountName": 255, "src": 45, "dst": 45, "srcPort": 5, "dstPort": 5, "hopChain": 1024,
     "operation": 128, "outcome": 16, "reason": 255, "candidates": 512, "proto": 16,
     "identSrc": 45, "resource": 255, "target": 255, "role": 16, "domain": 128, "hopIndex": 8,
-    "confidence": 8, "state": 16, "communityId": 64, "chainId": 64, "session": 128,
+    "confidence": 8, "state": 16, "amends": 64, "communityId": 64, "chainId": 64, "session": 128,
     "operationId": 128, "fromService": 16, "toService": 16, "api": 32, "method": 32,
     "url": 255, "gapBytes": 20, "sensor": 64, "userAgent": 255,
 }  # fmt: skip
@@ -79,6 +79,7 @@ def _values(it: Reading) -> Iterator[tuple[str, str]]:
         yield "hopIndex", str(it.part("hop").get("index", 0))
         yield "confidence", f"{it.confidence:g}"
         yield "state", str(it.part("hop").get("state", ""))
+    yield "amends", it.text("amends")
     yield "communityId", str(flow.get("community_id", ""))
     yield "chainId", str(it.part("chain").get("id", ""))
     yield "session", str(to.get("session", ""))

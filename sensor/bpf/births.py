@@ -7,10 +7,12 @@ import struct
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 # After a birth: at once, then while the new program loads its libraries.
 _LOOK_AFTER_S = (0.0, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.3)
 _REST = 4  # times as long as a look took, where births do not end
+_NICE = -15
 _STOP_EVERY_S = 0.2  # how long close() may wait
 
 
@@ -36,6 +38,8 @@ class Births:
         self._producer.close()
 
     def _run(self) -> None:
+        with suppress(OSError):  # only with the right to; it is seldom at work, but then in a hurry
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
         while not self._stopping.is_set():
             if self._ready.poll(_STOP_EVERY_S):
                 self._drain()

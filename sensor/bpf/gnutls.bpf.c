@@ -1,7 +1,7 @@
 /* GnuTLS: what sessions send and receive. gnutls_record_send ends in gnutls_record_send2. */
 
 /* gnutls_init(&session, flags): the session is known when it has returned. */
-static inline __attribute__((always_inline)) int begin(struct pt_regs *ctx)
+INLINE int begin(struct pt_regs *ctx)
 {
     struct call_key key = key_of_call(ctx, 0);
     struct call call = {.buffer = PT_REGS_PARM1(ctx), .direction = PT_REGS_PARM2(ctx)};
@@ -9,7 +9,7 @@ static inline __attribute__((always_inline)) int begin(struct pt_regs *ctx)
     return 0;
 }
 
-static inline __attribute__((always_inline)) int begun(u32 tap, u32 pid, const struct call *call)
+INLINE int begun(u32 tap, u32 pid, const struct call *call)
 {
     u64 address = 0;
     if (bpf_probe_read_user(&address, sizeof address, (void *)call->buffer))
@@ -25,9 +25,9 @@ int gnutls_enter(struct pt_regs *ctx)
     struct cookie cookie = cookie_of(ctx);
     switch (cookie.function) {
     case READS:
-        return enter_call(ctx, PT_REGS_PARM2(ctx), 0, TAP_READ);
+        return enter_call(ctx, cookie.tap, PT_REGS_PARM2(ctx), 0, TAP_READ);
     case WRITES:
-        return enter_call(ctx, PT_REGS_PARM2(ctx), 0, TAP_WRITTEN);
+        return enter_call(ctx, cookie.tap, PT_REGS_PARM2(ctx), 0, TAP_WRITTEN);
     case SETS_SOCKET: /* or a pointer, which is no small number */
         return learn_socket(ctx, cookie.tap, PT_REGS_PARM2(ctx));
     case BEGINS:

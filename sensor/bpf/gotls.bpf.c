@@ -11,7 +11,7 @@
 #define IS_CLIENT_AT 16 /* of tls.Conn: isClient bool follows */
 #define SYSTEM_FD_AT 16 /* of net.netFD: pfd poll.FD{fdmu fdMutex; Sysfd int} is the first field */
 
-static inline __attribute__((always_inline)) u64 user_word(u64 address)
+INLINE u64 user_word(u64 address)
 {
     u64 value = 0;
     if (bpf_probe_read_user(&value, sizeof value, (void *)address))
@@ -19,7 +19,7 @@ static inline __attribute__((always_inline)) u64 user_word(u64 address)
     return value;
 }
 
-static inline __attribute__((always_inline)) struct call_key key_of_routine(struct pt_regs *ctx)
+INLINE struct call_key key_of_routine(struct pt_regs *ctx)
 {
     struct call_key key = {.routine = ctx->r14, .pid = process_id()};
     key.stack = user_word(ctx->r14 + STACK_TOP_AT) - ctx->sp;
@@ -27,8 +27,7 @@ static inline __attribute__((always_inline)) struct call_key key_of_routine(stru
 }
 
 /* What stays as it is while the connection lives: told by its memory, no system call needed. */
-static inline __attribute__((always_inline)) void read_connection(u64 connection,
-                                                                  struct session *session)
+INLINE void read_connection(u64 connection, struct session *session)
 {
     u8 is_client = 0;
     if (session->role != TAP_ROLE_UNKNOWN)
@@ -42,7 +41,7 @@ static inline __attribute__((always_inline)) void read_connection(u64 connection
         session->fd = fd;
 }
 
-static inline __attribute__((always_inline)) int enter_go(struct pt_regs *ctx, u32 direction)
+INLINE int enter_go(struct pt_regs *ctx, u32 direction)
 {
     struct call_key key = key_of_routine(ctx);
     struct call call = {.time_ns = bpf_ktime_get_ns(), .session = ctx->ax, .buffer = ctx->bx,
@@ -52,7 +51,7 @@ static inline __attribute__((always_inline)) int enter_go(struct pt_regs *ctx, u
 }
 
 /* At each RET of both: the count is in the first register, whatever the error says. */
-static inline __attribute__((always_inline)) int return_from_go(struct pt_regs *ctx, u32 tap)
+INLINE int return_from_go(struct pt_regs *ctx, u32 tap)
 {
     struct call_key key = key_of_routine(ctx);
     struct call *found = calls.lookup(&key);

@@ -1,5 +1,7 @@
 """What a tap would need on this machine and does not find, and how to get it."""
 
+import errno
+import os
 import platform
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -35,10 +37,15 @@ def missing_for(target: str, mode: Mode = "plaintext", machine_wide: bool = Fals
         problem = Tap(0, target, mode, machine_wide).look()
     except HoptapError as error:
         return [Missing(str(error), "see [[tap]] in deploy/hoptap.toml")]
-    how = "start it, or name another"
-    if "no such process" not in problem:
-        how = 'use a library with its functions\' names, or mode = "plaintext"'
-    return [Missing(problem, how)] if problem else []
+    return [Missing(problem, _remedy(problem, mode))] if problem else []
+
+
+def _remedy(problem: str, mode: Mode) -> str:
+    if "no such process" in problem:
+        return "start it: a tap waits for it"
+    if os.strerror(errno.EACCES) in problem or os.strerror(errno.EPERM) in problem:
+        return "see the rights above"
+    return 'mode = "plaintext"' if mode == "keys" else "name the process that holds the TLS"
 
 
 def _missing() -> Iterator[Missing]:

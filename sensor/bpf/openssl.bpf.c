@@ -1,8 +1,7 @@
 /* OpenSSL 1.1 and 3, and libraries that kept its functions: what SSL objects read and write. */
 
 /* Where its beginning was not seen, the object itself says which side it is. */
-static inline __attribute__((always_inline)) void read_role(const struct cookie *cookie, u32 pid,
-                                                            u64 address)
+INLINE void read_role(const struct cookie *cookie, u32 pid, u64 address)
 {
     struct session *session = session_of(pid, address, cookie->tap);
     s32 server = 0;
@@ -39,7 +38,7 @@ int openssl_return(struct pt_regs *ctx)
 }
 
 /* The object is to serve another connection. OpenSSL calls it before each handshake as well. */
-static inline __attribute__((always_inline)) int clear(struct pt_regs *ctx, u32 tap)
+INLINE int clear(struct pt_regs *ctx, u32 tap)
 {
     struct session_key key = {.address = PT_REGS_PARM1(ctx), .pid = process_id()};
     struct session *session = sessions.lookup(&key);
@@ -53,17 +52,17 @@ int openssl_enter(struct pt_regs *ctx)
     struct cookie cookie = cookie_of(ctx);
     switch (cookie.function) {
     case READS:
-        return enter_call(ctx, PT_REGS_PARM2(ctx), 0, TAP_READ);
+        return enter_call(ctx, cookie.tap, PT_REGS_PARM2(ctx), 0, TAP_READ);
     case READS_INTO:
-        return enter_call(ctx, PT_REGS_PARM2(ctx), PT_REGS_PARM4(ctx), TAP_READ);
+        return enter_call(ctx, cookie.tap, PT_REGS_PARM2(ctx), PT_REGS_PARM4(ctx), TAP_READ);
     case WRITES:
-        return enter_call(ctx, PT_REGS_PARM2(ctx), 0, TAP_WRITTEN);
+        return enter_call(ctx, cookie.tap, PT_REGS_PARM2(ctx), 0, TAP_WRITTEN);
     case WRITES_INTO:
-        return enter_call(ctx, PT_REGS_PARM2(ctx), PT_REGS_PARM4(ctx), TAP_WRITTEN);
+        return enter_call(ctx, cookie.tap, PT_REGS_PARM2(ctx), PT_REGS_PARM4(ctx), TAP_WRITTEN);
     case WRITES_WITH:
-        return enter_call(ctx, PT_REGS_PARM2(ctx), PT_REGS_PARM5(ctx), TAP_WRITTEN);
+        return enter_call(ctx, cookie.tap, PT_REGS_PARM2(ctx), PT_REGS_PARM5(ctx), TAP_WRITTEN);
     case SENDS_FILE:
-        return enter_call(ctx, 0, 0, TAP_WRITTEN);
+        return enter_call(ctx, cookie.tap, 0, 0, TAP_WRITTEN);
     case CONNECTS:
         return learn_role(ctx, cookie.tap, TAP_ROLE_CLIENT);
     case ACCEPTS:

@@ -1,7 +1,7 @@
 /* What is seen of a traced process beside its library: the socket that a call uses, and its end. */
 
 /* System calls that move bytes through a socket, as asm/unistd_64.h numbers them. */
-static inline __attribute__((always_inline)) bool moves_bytes(u64 number)
+INLINE bool moves_bytes(u64 number)
 {
 #ifdef __x86_64__
     return number == 0 || number == 1 || number == 19 || number == 20 ||
@@ -24,38 +24,33 @@ int on_system_call(struct bpf_raw_tracepoint_args *ctx)
     struct pt_regs regs = {};
     if (bpf_probe_read_kernel(&regs, sizeof regs, (void *)ctx->args[0]))
         return 0;
-    struct session_key key = {.address = seeker->session, .pid = process_id()};
     /* Made by the call, so further down its stack. */
     bool nested = PT_REGS_SP(&regs) < seeker->stack;
     u64 fd = PT_REGS_PARM1(&regs);
-    struct session *session = sessions.lookup(&key);
     if (!nested || fd >= FD_MAX || !is_internet(fd))
         return 0;
-    if (!session) {
-        struct session new = {.generation = bpf_ktime_get_ns(), .fd = fd};
-        sessions.update(&key, &new);
-    } else {
+    struct session *session = session_of(process_id(), seeker->session, seeker->tap);
+    if (session)
         session->fd = fd;
-    }
     seekers.delete(&thread);
     return 0;
 }
 
 /* Its sessions end with it, whether it freed them or not. */
-static inline __attribute__((always_inline)) int end_process(void)
+INLINE int end_process(void)
 {
     u32 pid = process_id();
-    u32 *tap = processes.lookup(&pid);
-    if (!tap)
+    struct process *process = processes.lookup(&pid);
+    if (!process)
         return 0;
     struct tap_event *event = ring.ringbuf_reserve(sizeof(struct tap_event));
     if (event) {
         struct tap_event ended = {.time_ns = bpf_ktime_get_ns(), .pid = pid, .fd = -1,
-                                  .tap = *tap, .kind = TAP_CLOSE};
+                                  .tap = process->tap, .kind = TAP_CLOSE};
         *event = ended;
         ring.ringbuf_submit(event, 0);
     } else {
-        lose(*tap, LOST_RING, 0);
+        lose(process->tap, LOST_RING, 0);
     }
     processes.delete(&pid);
     return 0;
@@ -69,7 +64,7 @@ int on_exit(struct bpf_raw_tracepoint_args *ctx)
 }
 
 /* Wakes the sensor, which looks itself who it is. Without room it is awake already. */
-static inline __attribute__((always_inline)) int tell_birth(void)
+INLINE int tell_birth(void)
 {
     struct name name = {};
     bpf_get_current_comm(name.text, sizeof name.text);

@@ -1,4 +1,4 @@
-/* Where a library would log a session's secrets, whether it is asked to or not: lines of RFC 9850. */
+/* Where a library would log a session's secrets, asked to or not: lines of RFC 9850. */
 
 #define RANDOM_BYTES 32
 #define SECRET_BYTES_MAX 64 /* SHA-512; SHA-384 is the longest in use */
@@ -19,14 +19,13 @@ struct secret {
     u64 size;
 };
 
-static inline __attribute__((always_inline)) u8 digit(u8 nibble)
+INLINE u8 digit(u8 nibble)
 {
     return nibble < 10 ? '0' + nibble : 'a' + nibble - 10;
 }
 
 /* Appends bytes of the process in hexadecimal; where the line ends then, 0 if it cannot be read. */
-static inline __attribute__((always_inline)) u32 append(struct secret_line *line, u32 at,
-                                                        u64 address, u64 size)
+INLINE u32 append(struct secret_line *line, u32 at, u64 address, u64 size)
 {
     u8 bytes[SECRET_BYTES_MAX] = {};
     asm volatile("" : "+r"(size));
@@ -44,8 +43,7 @@ static inline __attribute__((always_inline)) u32 append(struct secret_line *line
 }
 
 /* Bytes of the label, which are then in the line; 0 if it cannot be read. */
-static inline __attribute__((always_inline)) u32 write_label(struct secret_line *line,
-                                                             const struct secret *secret)
+INLINE u32 write_label(struct secret_line *line, const struct secret *secret)
 {
     u64 size = secret->label_size;
     if (size == 0) {
@@ -59,7 +57,7 @@ static inline __attribute__((always_inline)) u32 write_label(struct secret_line 
     return bpf_probe_read_user(line->text, size, (void *)secret->label) ? 0 : size;
 }
 
-static inline __attribute__((always_inline)) int tell_secret(u32 tap, const struct secret *secret)
+INLINE int tell_secret(u32 tap, const struct secret *secret)
 {
     struct secret_line *line = ring.ringbuf_reserve(sizeof(struct secret_line));
     if (!line) {
@@ -84,7 +82,7 @@ static inline __attribute__((always_inline)) int tell_secret(u32 tap, const stru
     return 0;
 }
 
-/* (session, label, secret, its size): OpenSSL's ssl_log_secret, GnuTLS' _gnutls_call_keylog_func. */
+/* (session, label, secret, its size): ssl_log_secret, _gnutls_call_keylog_func. */
 int library_secret(struct pt_regs *ctx)
 {
     struct cookie cookie = cookie_of(ctx);

@@ -1,15 +1,17 @@
 /* What the kernel programs share: the ring, who is in which call, sessions, and what was lost.
  *
- * Compiled by BCC in front of the programs, with headers of the running kernel or of another one: it
- * uses pt_regs and UAPI types alone. Where a kernel structure is needed (a socket's addresses), the
- * loader gives its offsets from the running kernel's BTF.
+ * Compiled by BCC in front of the programs, with headers of the running kernel or of another one:
+ * it uses pt_regs and UAPI types alone. Where a kernel structure is needed (a socket's addresses),
+ * the loader gives its offsets from the running kernel's BTF.
  *
- * Invariant: an entry of `calls` is the one that its return removes. It is named by where the return
- * address lies on the stack, so calls may nest, and several sessions may share a thread.
+ * Invariant: an entry of `calls` is the one that its return removes. It is named by where the
+ * return address lies on the stack, so calls may nest, and several sessions may share a thread.
  */
 #include <uapi/linux/ptrace.h>
 #include <uapi/linux/bpf.h>
 #include "tap_event.h"
+
+#define INLINE static inline __attribute__((always_inline))
 
 #define AF_INET 2
 #define AF_INET6 10
@@ -73,10 +75,18 @@ struct session {
     u8 pad[2];
 };
 
+struct process {
+    u64 since_ns; /* of its first session */
+    u32 tap;
+    u32 pad;
+};
+
 /* The call whose system calls show the socket of a session. */
 struct seeker {
     u64 stack;
     u64 session;
+    u32 tap;
+    u32 pad;
 };
 
 /* What a probed function does; libraries.py has the same numbers. */
@@ -114,13 +124,13 @@ BPF_RINGBUF_OUTPUT(ring, RING_PAGES);
 BPF_TABLE("lru_hash", struct call_key, struct call, calls, CALLS_MAX);
 BPF_TABLE("lru_hash", struct session_key, struct session, sessions, SESSIONS_MAX);
 BPF_TABLE("lru_hash", u64, struct seeker, seekers, PROCESSES_MAX); /* by thread */
-BPF_TABLE("lru_hash", u32, u32, processes, PROCESSES_MAX); /* that have a session: tap */
+BPF_TABLE("lru_hash", u32, struct process, processes, PROCESSES_MAX); /* that have a session */
 /* Names that processes to be traced have; in `births`, a word for each time one began. */
 BPF_TABLE("hash", struct name, u32, names, NAMES_MAX);
 BPF_RINGBUF_OUTPUT(births, 1);
 BPF_TABLE("percpu_array", u32, struct lost, losses, TAPS_MAX *LOSSES);
 
-static inline __attribute__((always_inline)) struct cookie cookie_of(void *ctx)
+INLINE struct cookie cookie_of(void *ctx)
 {
     u64 value = bpf_get_attach_cookie(ctx);
     struct cookie cookie = {};
@@ -133,7 +143,7 @@ static inline __attribute__((always_inline)) struct cookie cookie_of(void *ctx)
 }
 
 /* The process that makes the call, as the sensor's namespace numbers it where that can be told. */
-static inline __attribute__((always_inline)) u32 process_id(void)
+INLINE u32 process_id(void)
 {
 #ifdef PID_NAMESPACE
     struct bpf_pidns_info known = {};
@@ -143,28 +153,33 @@ static inline __attribute__((always_inline)) u32 process_id(void)
     return bpf_get_current_pid_tgid() >> 32;
 }
 
-static inline __attribute__((always_inline)) void lose(u32 tap, enum loss reason, u64 bytes)
+INLINE void lose(u32 tap, enum loss reason, u64 bytes)
 {
     u32 at = tap * LOSSES + reason;
     struct lost *lost = losses.lookup(&at);
     if (!lost)
         return;
-    lost->events++;
-    lost->bytes += bytes;
+    /* A program may be interrupted by one of another process, on the same CPU. */
+    __sync_fetch_and_add(&lost->events, 1);
+    __sync_fetch_and_add(&lost->bytes, bytes);
 }
 
 /* --- sessions */
 
-static inline __attribute__((always_inline)) struct session *session_of(u32 pid, u64 address,
-                                                                        u32 tap)
+INLINE struct session *session_of(u32 pid, u64 address, u32 tap)
 {
     struct session_key key = {.address = address, .pid = pid};
     struct session *session = sessions.lookup(&key);
-    if (session)
+    struct process *process = processes.lookup(&pid);
+    /* One from before belongs to a process that ended, whose number another has. */
+    if (session && process && session->generation >= process->since_ns)
         return session;
     struct session new = {.generation = bpf_ktime_get_ns(), .fd = -1};
+    if (!process) {
+        struct process first = {.since_ns = new.generation, .tap = tap};
+        processes.update(&pid, &first);
+    }
     sessions.update(&key, &new);
-    processes.update(&pid, &tap);
     return sessions.lookup(&key);
 }
 
@@ -173,7 +188,7 @@ struct closed_record {
     struct tap_totals totals;
 };
 
-static inline __attribute__((always_inline)) void end_session(u32 pid, u64 address, u32 tap)
+INLINE void end_session(u32 pid, u64 address, u32 tap)
 {
     struct session_key key = {.address = address, .pid = pid};
     struct session *session = sessions.lookup(&key);
@@ -198,7 +213,7 @@ static inline __attribute__((always_inline)) void end_session(u32 pid, u64 addre
 /* --- the socket's addresses: offsets of kernel structures are given by the loader, from BTF */
 
 #ifdef TASK_FILES
-static inline __attribute__((always_inline)) u64 follow(u64 address, u32 offset)
+INLINE u64 follow(u64 address, u32 offset)
 {
     u64 value = 0;
     if (!address || bpf_probe_read_kernel(&value, sizeof value, (void *)(address + offset)))
@@ -207,7 +222,7 @@ static inline __attribute__((always_inline)) u64 follow(u64 address, u32 offset)
 }
 
 /* struct sock of a descriptor of this process; 0 if it is none. */
-static inline __attribute__((always_inline)) u64 sock_of(s32 fd)
+INLINE u64 sock_of(s32 fd)
 {
     u64 table = follow(follow(bpf_get_current_task(), TASK_FILES), FILES_TABLE);
     u32 most = 0;
@@ -220,7 +235,7 @@ static inline __attribute__((always_inline)) u64 sock_of(s32 fd)
     return file && follow(socket, SOCKET_FILE) == file ? follow(socket, SOCKET_SOCK) : 0;
 }
 
-static inline __attribute__((always_inline)) void read_sock(struct tap_address *address, u64 sock)
+INLINE void read_sock(struct tap_address *address, u64 sock)
 {
     u16 port = 0;
     bpf_probe_read_kernel(&address->family, 2, (void *)(sock + SOCK_FAMILY));
@@ -244,7 +259,7 @@ static inline __attribute__((always_inline)) void read_sock(struct tap_address *
 }
 
 /* Not a file, as of a key log that is written within a call. */
-static inline __attribute__((always_inline)) bool is_internet(s32 fd)
+INLINE bool is_internet(s32 fd)
 {
     u16 family = 0;
     u64 sock = sock_of(fd);
@@ -259,8 +274,7 @@ struct address_record {
 };
 
 /* Tells the session's addresses once, when its socket is connected. */
-static inline __attribute__((always_inline)) void tell_address(const struct tap_event *event,
-                                                               struct session *session)
+INLINE void tell_address(const struct tap_event *event, struct session *session)
 {
     if (session->addressed || session->fd < 0)
         return;
@@ -282,13 +296,12 @@ static inline __attribute__((always_inline)) void tell_address(const struct tap_
     session->addressed = 1;
 }
 #else
-static inline __attribute__((always_inline)) bool is_internet(s32 fd)
+INLINE bool is_internet(s32 fd)
 {
     return true;
 }
 
-static inline __attribute__((always_inline)) void tell_address(const struct tap_event *event,
-                                                               struct session *session)
+INLINE void tell_address(const struct tap_event *event, struct session *session)
 {
 }
 #endif
@@ -299,9 +312,7 @@ static inline __attribute__((always_inline)) void tell_address(const struct tap_
 #define TOLD LOSSES
 
 /* Copies the data behind the header of a record that has room for `limit` bytes of it. */
-static inline __attribute__((always_inline)) int fill(struct tap_event *record,
-                                                      const struct tap_event *event, u64 buffer,
-                                                      u64 limit)
+INLINE int fill(struct tap_event *record, const struct tap_event *event, u64 buffer, u64 limit)
 {
     u64 size = event->size;
     if (!record)
@@ -319,7 +330,7 @@ static inline __attribute__((always_inline)) int fill(struct tap_event *record,
 }
 
 /* The size of a record must be constant where it is reserved, so there are few. */
-static inline __attribute__((always_inline)) int put(const struct tap_event *event, u64 buffer)
+INLINE int put(const struct tap_event *event, u64 buffer)
 {
     u64 size = event->size;
     if (size <= 256)
@@ -332,8 +343,7 @@ static inline __attribute__((always_inline)) int put(const struct tap_event *eve
                 TAP_DATA_BYTES_MAX);
 }
 
-static inline __attribute__((always_inline)) void put_piece(struct tap_event *event, u64 buffer,
-                                                            u64 size)
+INLINE void put_piece(struct tap_event *event, u64 buffer, u64 size)
 {
     event->size = size;
     int verdict = put(event, buffer);
@@ -343,8 +353,7 @@ static inline __attribute__((always_inline)) void put_piece(struct tap_event *ev
 }
 
 /* What a call moved, in as many events as it takes; what is lost leaves a gap in the offsets. */
-static inline __attribute__((always_inline)) void put_data(struct tap_event *event, u64 buffer,
-                                                           u64 size)
+INLINE void put_data(struct tap_event *event, u64 buffer, u64 size)
 {
     u64 left = size;
 #pragma clang loop unroll(disable)
@@ -359,8 +368,7 @@ static inline __attribute__((always_inline)) void put_data(struct tap_event *eve
         put_piece(event, buffer, left);
 }
 
-static inline __attribute__((always_inline)) void moved(u32 tap, u32 pid, const struct call *call,
-                                                        u64 size)
+INLINE void moved(u32 tap, u32 pid, const struct call *call, u64 size)
 {
     struct session *session = session_of(pid, call->session, tap);
     if (!session) {
@@ -381,8 +389,7 @@ static inline __attribute__((always_inline)) void moved(u32 tap, u32 pid, const 
 
 /* --- calls */
 
-static inline __attribute__((always_inline)) struct call_key key_of_call(struct pt_regs *ctx,
-                                                                         u32 returned_bytes)
+INLINE struct call_key key_of_call(struct pt_regs *ctx, u32 returned_bytes)
 {
     struct call_key key = {};
     key.stack = PT_REGS_SP(ctx) - returned_bytes;
@@ -391,31 +398,29 @@ static inline __attribute__((always_inline)) struct call_key key_of_call(struct 
 }
 
 /* Its system calls show the socket of this session, where that is not known yet. */
-static inline __attribute__((always_inline)) void seek_socket(u64 stack, u32 pid, u64 address)
+INLINE void seek_socket(u64 stack, u32 pid, u64 address, u32 tap)
 {
     struct session_key key = {.address = address, .pid = pid};
     struct session *session = sessions.lookup(&key);
     if (session && session->fd >= 0)
         return;
     u64 thread = bpf_get_current_pid_tgid();
-    struct seeker seeker = {.stack = stack, .session = address};
+    struct seeker seeker = {.stack = stack, .session = address, .tap = tap};
     seekers.update(&thread, &seeker);
 }
 
-static inline __attribute__((always_inline)) int enter_call(struct pt_regs *ctx, u64 buffer,
-                                                       u64 count_at, u32 direction)
+INLINE int enter_call(struct pt_regs *ctx, u32 tap, u64 buffer, u64 count_at, u32 direction)
 {
     struct call_key key = key_of_call(ctx, 0);
     struct call call = {.time_ns = bpf_ktime_get_ns(), .session = PT_REGS_PARM1(ctx),
                         .buffer = buffer, .count_at = count_at, .direction = direction};
     calls.update(&key, &call);
-    seek_socket(key.stack, key.pid, call.session);
+    seek_socket(key.stack, key.pid, call.session, tap);
     return 0;
 }
 
 /* The call of which this is the return, removed from `calls`; false if there is none. */
-static inline __attribute__((always_inline)) bool leave(struct pt_regs *ctx, struct call_key *key,
-                                                        struct call *call)
+INLINE bool leave(struct pt_regs *ctx, struct call_key *key, struct call *call)
 {
     *key = key_of_call(ctx, RETURNED_BYTES);
     u64 thread = bpf_get_current_pid_tgid();
@@ -431,7 +436,7 @@ static inline __attribute__((always_inline)) bool leave(struct pt_regs *ctx, str
 }
 
 /* The process said itself which socket it is. */
-static inline __attribute__((always_inline)) int learn_socket(struct pt_regs *ctx, u32 tap, u64 fd)
+INLINE int learn_socket(struct pt_regs *ctx, u32 tap, u64 fd)
 {
     struct session *session = session_of(process_id(), PT_REGS_PARM1(ctx), tap);
     if (session && fd > 0 && fd < FD_MAX && session->fd != fd) {
@@ -441,7 +446,7 @@ static inline __attribute__((always_inline)) int learn_socket(struct pt_regs *ct
     return 0;
 }
 
-static inline __attribute__((always_inline)) int learn_role(struct pt_regs *ctx, u32 tap, u8 role)
+INLINE int learn_role(struct pt_regs *ctx, u32 tap, u8 role)
 {
     struct session *session = session_of(process_id(), PT_REGS_PARM1(ctx), tap);
     if (session)

@@ -195,11 +195,6 @@ class Tap:
     def _trace_processes(self) -> list[str]:
         """What is wrong with it."""
         wanted = self._wanted()
-        gone: list[int] = []
-        for each in self._traced.keys() - wanted:
-            gone += self._traced.pop(each).links
-            _shared.disclaim(self, each)
-        close_all(gone)
         problems = []
         for each in wanted:
             traced = self._traced.get(each)
@@ -212,6 +207,11 @@ class Tap:
             else:
                 problems.append(f"process {each.pid} is traced by tap {other.target} already")
             problems += traced.problems
+        gone: list[int] = []
+        for each in self._traced.keys() - wanted:
+            gone += self._traced.pop(each).links
+            _shared.disclaim(self, each)
+        close_all(gone)
         if not wanted:
             self._watch_for()
             problems.append(_NO_PROCESS)

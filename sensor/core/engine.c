@@ -16,6 +16,7 @@ enum {
     FILL_PACKETS = 1 << 16, /* a file with nothing of interest still reports progress */
     CLOCK_EVERY_PACKETS = 256, /* how often a live fill looks at the wall clock */
     RECEIVERS_MAX = 64, /* workers, as many as may be configured */
+    DRAIN_EVENTS = 1 << 18, /* of a tap, once told to stop: more than a ring holds, and an end */
 };
 
 struct engine {
@@ -49,6 +50,7 @@ struct engine {
     bool counts_packets;
     bool decrypt;
     size_t secrets_seen; /* of the source */
+    uint32_t drained;    /* events read since it was told to stop */
     bool ended;
     atomic_bool stopping; /* the one field that another thread may set */
 };
@@ -354,16 +356,17 @@ static enum fill_verdict fill(struct engine *engine, struct batch *batch, int ti
         tls_wake(engine->secrets, engine->clock_ns);
     int64_t until_ms = monotonic_ms() + timeout_ms;
     for (uint32_t done = 0; done < FILL_PACKETS && !batch_full(batch); done++) {
-        if (atomic_load_explicit(&engine->stopping, memory_order_relaxed))
+        bool stopping = atomic_load_explicit(&engine->stopping, memory_order_relaxed);
+        if (stopping && (!engine->tapped || engine->drained++ == DRAIN_EVENTS))
             return finish(engine, SOURCE_END);
         struct packet packet;
         enum source_verdict verdict =
-            engine->source->ops->next(engine->source, &packet, timeout_ms);
+            engine->source->ops->next(engine->source, &packet, stopping ? 0 : timeout_ms);
         if (verdict == SOURCE_END || verdict == SOURCE_ERROR)
             return finish(engine, verdict);
         advance(engine, packet.time_ns);
         if (verdict == SOURCE_IDLE)
-            return FILL_MORE;
+            return stopping ? finish(engine, SOURCE_END) : FILL_MORE;
         take(engine, &packet);
         if (done % CLOCK_EVERY_PACKETS != CLOCK_EVERY_PACKETS - 1)
             continue;

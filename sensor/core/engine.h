@@ -49,7 +49,7 @@ bool engine_tell_secrets(struct engine *engine, struct engine *to);
 /* Before the first fill. */
 enum tls_rsa_verdict engine_add_rsa_key(struct engine *engine, const char *pem, size_t bytes);
 
-/* From any thread: the next fill flushes every flow and ends. */
+/* From any thread: the next fill flushes every flow and ends; of a tap, once its ring was read. */
 void engine_stop(struct engine *engine);
 
 const char *engine_error(const struct engine *engine);

@@ -144,7 +144,7 @@ class Action:
     is_provisional: bool = False  # it was said before all was in that may bear on it
     legs_due: bool = False  # the other leg of a proxy is expected
     deadline_ns: int = 0
-    children: list[int] = field(default_factory=list)
+    children: dict[int, None] = field(default_factory=dict)  # in the order they were decided
     said: tuple[object, ...] = ()  # what the last record about it said
     amendments: int = 0
     conflict_said: bool = False
@@ -164,7 +164,7 @@ class Actions:
         self._by_object: dict[tuple[str, str], list[int]] = {}
         self._by_name: dict[tuple[str, str], list[int]] = {}
         self._by_task: dict[tuple[str, str], int] = {}  # server, task
-        self._by_client_task: dict[tuple[str, str], int] = {}
+        self._by_client_task: dict[tuple[str, str], list[int]] = {}  # of several servers
         self._recent: dict[str, list[int]] = {}
         self._last = 0
         self.shed = 0
@@ -196,7 +196,7 @@ class Actions:
         if action.call.task:
             task = object_id(action.call.task)
             self._by_task[action.server, task] = seq
-            self._by_client_task[action.client, task] = seq
+            _append(self._by_client_task, (action.client, task), seq)
         recent = self._recent.setdefault(action.server, [])
         recent.append(seq)
         if len(recent) > RECENT_MAX * 2:
@@ -239,9 +239,9 @@ class Actions:
     def of_task(self, server: str, task: str) -> Action | None:
         return self._actions.get(self._by_task.get((server, object_id(task)), 0))
 
-    def of_client_task(self, client: str, task: str) -> Action | None:
-        """The action that this client started, wherever: a cloud names the tasks it started so."""
-        return self._actions.get(self._by_client_task.get((client, object_id(task)), 0))
+    def of_client_task(self, client: str, task: str) -> Iterator[Action]:
+        """What this client started, wherever: a cloud names tasks, not which vCenter's they are."""
+        return self._each(self._by_client_task.get((client, object_id(task)), ()))
 
     def age(self, now_ns: int) -> None:
         """Let go of what is past its horizon."""
@@ -278,9 +278,9 @@ class Actions:
     def move_client(self, action: Action, client: str, port: int) -> None:
         """The action was asked by another address than it seemed: behind a proxy."""
         task = object_id(action.call.task)
-        if task and self._by_client_task.get((action.client, task)) == action.seq:
-            del self._by_client_task[action.client, task]
-            self._by_client_task[client, task] = action.seq
+        if task:
+            _remove(self._by_client_task, (action.client, task), action.seq)
+            _append(self._by_client_task, (client, task), action.seq)
         action.client, action.client_port = client, port
 
     def _forget(self, seq: int) -> None:
@@ -294,9 +294,13 @@ class Actions:
         for name in action.names:
             _remove(self._by_name, (action.server, name), seq)
         task = object_id(action.call.task)
-        for index, host in ((self._by_task, action.server), (self._by_client_task, action.client)):
-            if index.get((host, task)) == seq:
-                del index[host, task]
+        if self._by_task.get((action.server, task)) == seq:
+            del self._by_task[action.server, task]
+        _remove(self._by_client_task, (action.client, task), seq)
+        for link in action.verdict.links if action.verdict is not None else ():
+            parent = self._actions.get(link.parent)
+            if parent is not None:
+                parent.children.pop(seq, None)
         recent = self._recent.get(action.server)
         if recent and recent[-1] <= seq:  # the newest of this server goes: nothing is left
             del self._recent[action.server]

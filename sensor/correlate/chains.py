@@ -1,5 +1,6 @@
 """Paths from the head of a chain down to an action, each with its probability."""
 
+from collections.abc import Container, Iterator
 from typing import NamedTuple
 
 from sensor.correlate.actions import Action, Actions, Cause, Pair, Pairs, Path, Verdict
@@ -88,6 +89,18 @@ def stated(paths: tuple[Path, ...]) -> Stated:
     return Stated(
         _common(likely), Cause.AMBIGUOUS, best.weight, best.parent, best.parent_id, likely
     )
+
+
+def below_first(top: Action, drawn: Container[int], actions: Actions) -> Iterator[Action]:
+    """What was drawn anew from `top` on, each after all that it led to."""
+    order: dict[int, Action] = {}
+    left = [top]
+    while left:
+        action = left.pop()
+        if action.seq in drawn and action.seq not in order:
+            order[action.seq] = action
+            left += filter(None, map(actions.get, action.children))
+    return reversed(order.values())
 
 
 def gist(action: Action) -> tuple[object, ...]:

@@ -6,7 +6,7 @@ decided and its outcome final, at most `hold_ns` after its end; what is learned 
 """
 
 import heapq
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
@@ -19,19 +19,19 @@ from sensor.correlate.guess import Guesser
 from sensor.correlate.habits import Habits
 from sensor.correlate.inventory import Inventory, object_id
 from sensor.correlate.judge import Judge
-from sensor.correlate.learning import learn_from_hop, learn_from_result
+from sensor.correlate.learning import learn_from_hop, learn_from_result, learn_service
 from sensor.correlate.orphans import Orphans
 from sensor.correlate.rivals import Rivals
-from sensor.correlate.scores import begun_before
+from sensor.correlate.scores import begun_before, only_effect
 from sensor.services import Services
 
 V = TypeVar("V")
-
 SECOND = 10**9
 # After bytes were missed, or actions shed, a cause may be among them for so long.
 BLIND_NS = 60 * SECOND
 BLIND_DOUBT = 25.0
 TAUGHT_LEAST = 0.9  # a hop less probable teaches nothing
+REDRAWN_MAX = 4  # times that one change redraws an action: more is a loop of references
 AMENDMENTS_MAX = 16  # per action; an action changes a few times in its life, not more
 
 
@@ -75,8 +75,7 @@ class Correlator:
         self.orphans = Orphans(limits.waiting_ids_max)
         self._lower_tasks: OrderedDict[tuple[str, str], int] = OrderedDict()  # (cloud, task)
         self._parent_tasks: OrderedDict[tuple[str, str], str] = OrderedDict()  # (server, task)
-        self._now_ns = 0
-        self._blind_until_ns = 0
+        self._now_ns = self._blind_until_ns = 0
         self._age_ns = 0  # when old actions are looked for next
         self._said: list[Said] = []
         self.pending = 0
@@ -221,6 +220,8 @@ class Correlator:
         if verdict.cause is Cause.UNSEEN and not verdict.sure:
             verdict = self._guess(action)
         action.is_provisional = False
+        if verdict == action.verdict:
+            self._learn(action, verdict)  # what was said early has not taught yet
         self._settle(action, verdict, "final")
 
     def _guess(self, action: Action) -> Verdict:
@@ -228,13 +229,11 @@ class Correlator:
         self._guesser.doubt = BLIND_DOUBT if is_blind else 1.0
         return self._guesser.guess(action, self._rivals.of(action))
 
-    def _parents(self, verdict: Verdict) -> list[Action]:
-        parents = (self.actions.get(link.parent) for link in verdict.links)
-        return [each for each in parents if each is not None]
+    def _parents(self, verdict: Verdict | None) -> list[Action]:
+        links = verdict.links if verdict is not None else ()
+        return [each for link in links if (each := self.actions.get(link.parent)) is not None]
 
     def _open_parents(self, action: Action) -> list[Action]:
-        if action.verdict is None:
-            return []
         return [each for each in self._parents(action.verdict) if not each.settled]
 
     def _consider(self, action: Action, final: bool, reason: str = "") -> None:
@@ -256,43 +255,56 @@ class Correlator:
     def _settle(self, action: Action, verdict: Verdict, reason: str) -> None:
         self._teach(action, verdict)
         self._rivals.leave(action)
+        for former in self._parents(action.verdict):
+            former.children.pop(action.seq, None)
         action.verdict = verdict
         for parent in self._parents(verdict):
-            if action.seq not in parent.children:
-                parent.children.append(action.seq)
+            parent.children[action.seq] = None
         self._follow(action, False, reason)
 
     def _teach(self, action: Action, verdict: Verdict) -> None:
         """A hop that keys tell, or nearly all of the evidence."""
-        if action.is_provisional:
-            return
-        best = verdict.links[0] if verdict.links else None
-        parent = self.actions.get(best.parent) if best is not None else None
-        if best is None or parent is None or verdict.conflict or best.weight < TAUGHT_LEAST:
-            return
-        if verdict == action.verdict:
+        if not action.is_provisional and verdict != action.verdict:
+            self._learn(action, verdict)
+
+    def _learn(self, action: Action, verdict: Verdict) -> None:
+        weight = verdict.links[0].weight if verdict.links else 0.0
+        parent = self.actions.get(verdict.links[0].parent) if weight >= TAUGHT_LEAST else None
+        if parent is None or verdict.conflict:
             return
         if verdict.cause is Cause.EXPLICIT and action.asks:
             self._guesser.rehearse(action, parent)
-        self._guesser.learn(action, parent, best.weight)
+        self._guesser.learn(action, parent, weight)
 
     def _follow(self, action: Action, final: bool, reason: str) -> None:
         """Draw the paths anew, and those of everything below, if all above is settled."""
-        if action.verdict is None or (not final and self._open_parents(action)):
-            return
+        drawn = Counter[int]()
+        due = [(action.call.time_ns, action.seq)]  # causes begin first: nearly all are drawn once
+        while due:
+            _, seq = first = heapq.heappop(due)
+            each = self.actions.get(seq)
+            if each is None or each.verdict is None or first in due[:1]:
+                continue
+            is_final = final if each is action else each.settled
+            if drawn[seq] >= REDRAWN_MAX or (not is_final and self._open_parents(each)):
+                continue
+            drawn[seq] += 1
+            if self._draw(each, each.verdict):
+                for child in filter(None, map(self.actions.get, each.children)):
+                    heapq.heappush(due, (child.call.time_ns, child.seq))
+        for each in chains.below_first(action, drawn, self.actions):
+            self._ready(each, reason)
+
+    def _draw(self, action: Action, verdict: Verdict) -> bool:
+        """Has anything changed for what is below?"""
         before = action.paths
-        action.paths = chains.paths_of(
-            action, action.verdict, self._own_pairs(action), self.actions
-        )
-        if not action.settled or before != action.paths:
-            action.settled = True
-            learn_from_hop(self._inventory, self.actions, action)
-            self._vouch(action)
-            for seq in action.children:
-                child = self.actions.get(seq)
-                if child is not None:
-                    self._follow(child, child.settled, reason)
-        self._ready(action, reason)
+        action.paths = chains.paths_of(action, verdict, self._own_pairs(action), self.actions)
+        if action.settled and before == action.paths:
+            return False
+        action.settled = True
+        learn_from_hop(self._inventory, self.actions, action)
+        learn_service(self._services, self.actions, action)
+        return True
 
     def _ready(self, action: Action, reason: str) -> None:
         if not action.settled:
@@ -346,14 +358,15 @@ class Correlator:
         """Has a cloud's task already named the task that this action started?"""
         if action.call.task:
             key = (action.client, object_id(action.call.task))
-            parent = self._lower_tasks.pop(key, 0)
-            if parent:
-                action.hard += ((parent, Fact("task", key[1], "proved")),)
+            parent = self.actions.get(self._lower_tasks.get(key, 0))
+            if parent is not None and begun_before(parent, action):
+                del self._lower_tasks[key]
+                action.hard += ((parent.seq, Fact("task", key[1], "proved")),)
 
     def _lower_task(self, parent: Action, task: str) -> None:
         """`parent`, at a cloud, says that it started this task further down."""
         task = object_id(task)
-        child = self.actions.of_client_task(parent.server, task)
+        child = only_effect(parent, self.actions.of_client_task(parent.server, task))
         if child is None:
             self._lower_tasks[parent.server, task] = parent.seq
             self._bound(self._lower_tasks)
@@ -380,18 +393,6 @@ class Correlator:
             self.actions.add_object(action, object_id(message.result.id))
         learn_from_result(self._inventory, self.actions, action)
         self._ready(action, "task ended")
-
-    def _vouch(self, action: Action) -> None:
-        """An id that a service gave, from an address not known as its: it may be another cell."""
-        verdict = action.verdict
-        if verdict is None or verdict.cause is not Cause.EXPLICIT or not verdict.links:
-            return
-        parent = self.actions.get(verdict.links[0].parent)
-        if parent is None or parent.server == action.client:
-            return
-        if not self._services.of_client(action.client) and action.paths:
-            above = self._services.of_server(parent.server, parent.server_port)
-            self._services.vouch(action.client, above, action.paths[0].pairs[0][1])
 
     def _bound(self, table: OrderedDict[tuple[str, str], V]) -> None:
         if len(table) > self._limits.task_references_max:

@@ -162,17 +162,34 @@ class Experience:
 
     def recall(self, learned: Mapping[str, Any]) -> None:
         """What an earlier run learned. Raises ValueError, TypeError or KeyError when it is none."""
+        timing: dict[Timed, _Histogram] = {}
         for parent, child, trigger, bins in learned["timing"][:PAIRS_MAX]:
-            counts = [float(count) for count in bins]
-            if len(counts) != BINS or min(counts) < 0:
+            counts = [_count(count) for count in bins]
+            if len(counts) != BINS:
                 raise ValueError("timing has other bins")
-            self._timing[str(parent), str(child), Trigger(trigger).value] = _Histogram(
-                sum(counts), counts
-            )
-        for name, right, total in learned["trust"]:
-            self._trust[Rank[name]] = Guesses(float(right), float(total))
-        for parent, child, right, total in learned["pairs"][:PAIRS_MAX]:
-            self.pairs[str(parent), str(child)] = Guesses(float(right), float(total))
+            key = (str(parent), str(child), Trigger(trigger).value)
+            timing[key] = _Histogram(sum(counts), counts)
+        trust = {Rank[name]: _guesses(*counts) for name, *counts in learned["trust"]}
+        pairs = {
+            (str(parent), str(child)): _guesses(*counts)
+            for parent, child, *counts in learned["pairs"][:PAIRS_MAX]
+        }
+        self._timing |= timing
+        self._trust |= trust
+        self.pairs |= pairs
+
+
+def _count(value: float) -> float:
+    if not 0 <= value <= 2 * FADE_AT:
+        raise ValueError("no count that fades")
+    return float(value)
+
+
+def _guesses(right: float, total: float) -> Guesses:
+    guesses = Guesses(_count(right), _count(total))
+    if guesses.right > guesses.total:
+        raise ValueError("more were right than guessed")
+    return guesses
 
 
 # The prior's 1/(1 + t) integrated over the horizon: what makes a density comparable with it.

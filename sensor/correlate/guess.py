@@ -5,6 +5,7 @@ and whoever competes for the same causes (`contest`). Reads the tables, changes 
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import NamedTuple
 
 from decoders.message import Outcome
@@ -164,7 +165,7 @@ class _Case:
         return Option(scored, weight if hidden else weight * self._carried(parent))
 
     def _siblings(self, parent: Action) -> Iterator[Action]:
-        for seq in parent.children[-SIBLINGS_MAX:]:
+        for seq in islice(reversed(parent.children), SIBLINGS_MAX):
             sibling = self._actions.get(seq)
             if sibling is not None and sibling is not self._child and sibling.settled:
                 yield sibling

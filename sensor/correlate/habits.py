@@ -37,5 +37,10 @@ class Habits:
 
     def recall(self, learned: Iterable[tuple[str, int, int]]) -> None:
         """Raises ValueError or TypeError when it is none of that."""
+        clients: dict[str, tuple[int, int]] = {}
         for client, kept, broken in learned:
-            self._clients.setdefault(str(client), (int(kept), int(broken)))
+            if type(kept) is not int or type(broken) is not int or min(kept, broken) < 0:
+                raise ValueError("calls are counted")
+            clients[str(client)] = (kept, broken)
+        for client, counts in list(clients.items())[:CLIENTS_MAX]:
+            self._clients.setdefault(client, counts)

@@ -173,6 +173,13 @@ class Inventory:
                     found[holder[1]] = max(weight * weight_there, found.get(holder[1], 0.0))
         return found
 
+    def has_other_peer(self, one: Key, other: Key) -> bool:
+        """Is `one` nearly surely some other object at the host of `other`?"""
+        entry = self._entries.get(one)
+        there = entry.peers.items() if entry is not None else ()
+        sure = [peer for peer, weight in there if peer[0] == other[0] and weight >= NAME_WEIGHT]
+        return bool(sure) and other not in sure
+
     def different(self, one: Key, other: Key) -> bool:
         """Are these known to be two objects of the same type?"""
         left, right = self._entries.get(one), self._entries.get(other)

@@ -5,6 +5,7 @@ from sensor.correlate.actions import Action, Actions, Cause
 from sensor.correlate.inventory import Inventory, object_id
 from sensor.correlate.relations import HOLDER_TYPES, VM_TYPES, vm_names
 from sensor.correlate.verbs import Verb
+from sensor.services import Services
 
 # A hop less probable than this teaches nothing.
 WEIGHT_MIN = 0.6
@@ -46,6 +47,19 @@ def learn_from_hop(inventory: Inventory, actions: Actions, child: Action) -> Non
     for target in below:
         if target.type in VM_TYPES and target.id:
             _learn_object(inventory, child, target, parent, weight)
+
+
+def learn_service(services: Services, actions: Actions, action: Action) -> None:
+    """An id that a service gave, from an address not known as its: it may be another cell."""
+    verdict = action.verdict
+    if verdict is None or verdict.cause is not Cause.EXPLICIT or not verdict.links:
+        return
+    parent = actions.get(verdict.links[0].parent)
+    if parent is None or parent.server == action.client:
+        return
+    if not services.of_client(action.client) and action.paths:
+        above = services.of_server(parent.server, parent.server_port)
+        services.vouch(action.client, above, action.paths[0].pairs[0][1])
 
 
 def _learn_object(

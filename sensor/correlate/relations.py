@@ -88,6 +88,9 @@ class View:
 
     def relation(self, parent: Action) -> Relation:
         """How what the child acts on relates to what the parent acts on."""
+        return UNKNOWN if self._is_namesake(parent) else self._relation(parent)
+
+    def _relation(self, parent: Action) -> Relation:
         same = self.same
         for identity in parent.objects:
             if identity in same:
@@ -117,6 +120,15 @@ class View:
         for name in self._child.names:
             for start in _starts(name):
                 yield from actions.naming(self._host, start)
+
+    def _is_namesake(self, parent: Action) -> bool:
+        """Do both act on a VM, each known to be another one at the other's host?"""
+        if self._child.target.type not in VM_TYPES or parent.target.type not in VM_TYPES:
+            return False
+        key = (self._child.server, object_id(self._child.target.id))
+        other = (parent.server, object_id(parent.target.id))
+        known = self._inventory.has_other_peer
+        return known(key, other) and known(other, key)
 
     def _is_contrary(self, parent: Action) -> bool:
         """Both name a VM, and no VM of one can be a VM of the other."""

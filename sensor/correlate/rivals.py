@@ -1,9 +1,11 @@
 """Undecided actions that are alike, and so compete for the same causes."""
 
+from bisect import bisect_left
+
 from sensor.correlate.actions import Action, Actions
 from sensor.correlate.guess import contest_key
 
-RIVALS_MAX = 32  # that are weighed together
+RIVALS_MAX = 8  # that are weighed with an action, the nearest on either side
 
 
 class Rivals:
@@ -20,8 +22,11 @@ class Rivals:
 
     def of(self, action: Action) -> list[Action]:
         """Those that it competes with, and itself, in the order of their time."""
-        waiting = self._waiting.get(contest_key(action), [])
-        known = (self._actions.get(seq) for seq in waiting[:RIVALS_MAX])
+        key = self._keys.get(action.seq) or contest_key(action)
+        waiting = self._waiting.get(key, [])  # in order, but for what waits again
+        at = bisect_left(waiting, action.seq)
+        near = waiting[max(0, at - RIVALS_MAX // 2) : at + RIVALS_MAX // 2 + 1]
+        known = (self._actions.get(seq) for seq in near)
         rivals = [each for each in known if each and not each.settled and each is not action]
         return sorted([*rivals, action], key=lambda each: (each.call.time_ns, each.seq))
 

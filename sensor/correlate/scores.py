@@ -1,6 +1,6 @@
 """How well a possible parent fits a child: by what both act on, and by their verbs."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from sensor.correlate.actions import Action, Fact
@@ -48,6 +48,14 @@ class Scorer:
 def begun_before(parent: Action, child: Action) -> bool:
     """In packet time; of two that began at once, the one that ended first."""
     return (parent.call.time_ns, parent.seq) < (child.call.time_ns, child.seq)
+
+
+def only_effect(parent: Action, children: Iterable[Action]) -> Action | None:
+    """The one that can come from this parent, by time, and where that leaves more, by verb."""
+    left = [each for each in children if begun_before(parent, each)]
+    if len(left) > 1:
+        left = [each for each in left if compatible(parent.verb, each.verb) > IMPOSSIBLE]
+    return left[0] if len(left) == 1 else None
 
 
 def narrowed(scored: Sequence[Scored]) -> tuple[list[Scored], tuple[int, ...]]:

@@ -39,6 +39,8 @@ class Case:
 SIEM = 'output="siem"'
 SPOOL = f"hoptap_export_spool_bytes{{{SIEM}}}"
 LIMIT = f"hoptap_export_spool_limit_bytes{{{SIEM}}}"
+QUEUE = f"hoptap_export_queue_records{{{SIEM}}}"
+QUEUE_LIMIT = f"hoptap_export_queue_limit_records{{{SIEM}}}"
 ACK = f"hoptap_export_last_ack_timestamp_seconds{{{SIEM}}}"
 CONNECTED = f"hoptap_export_connected{{{SIEM}}}"
 PACKETS = 'hoptap_capture_packets_total{interface="eth0"}'
@@ -120,6 +122,10 @@ CASES = [
          "s1:9798: the spool of siem is 85% full"),
     Case("HoptapSpoolFilling", "10m", {SPOOL: "79x20", LIMIT: "100x20"}),
     Case("HoptapSpoolFilling", "10m", {SPOOL: "79x20", LIMIT: "0x20"}),
+    Case("HoptapQueueFilling", "5m", {QUEUE: "60x20", QUEUE_LIMIT: "100x20"}, TO_SIEM,
+         "s1:9798: 60% of the queue of siem is taken"),
+    Case("HoptapQueueFilling", "5m", {QUEUE: "40x20", QUEUE_LIMIT: "100x20"}),
+    Case("HoptapQueueFilling", "4m", {QUEUE: "0x3 99 0x20", QUEUE_LIMIT: "100x20"}),
     Case("HoptapRecordsRefused", "10m", {REFUSED: "0x5 3x20"}, TO_SIEM | {"result": "refused"},
          "s1:9798: siem refuses records"),
     Case("HoptapRecordsRefused", "30m", {REFUSED: "0x5 3x40"}),

@@ -157,6 +157,24 @@ def test_handshake(manners: str, tmp_path: Path) -> None:
     assert all(str(error).startswith(where) and error.final for error in errors)
 
 
+def test_a_salt_for_passwords_where_nobody_has_one(tmp_path: Path) -> None:
+    options = {"manners": "fluent-bit", "shared_key": "secret"}
+    with python("forward", tmp_path / "store", **options) as receiver:
+        transport = Forward(endpoint(receiver.port), HOP, shared_key="secret")
+        assert transport.send(trees(1)) == []
+        transport.close()
+    assert len(list(receiver.stored())) == 1
+
+
+def test_a_large_batch_goes_in_chunks_that_receivers_buffer(tmp_path: Path) -> None:
+    records = trees(5000)  # some 5 MB
+    with python("forward", tmp_path / "store") as receiver:
+        transport = Forward(endpoint(receiver.port), HOP)
+        assert transport.send(records) == []
+        transport.close()
+    assert_all_there(receiver.stored(), records, js=False)
+
+
 def test_a_receiver_that_does_not_know_the_key_gets_nothing(tmp_path: Path) -> None:
     with python("forward", tmp_path / "store", shared_key="theirs", impostor=True) as receiver:
         error = failure_of(Forward(endpoint(receiver.port), HOP, shared_key="ours"), trees(1))

@@ -121,6 +121,23 @@ def test_bad_events_are_refused_with_the_reason_and_all_others_are_indexed(
     assert sorted(map(str, events(receiver))) == sorted(map(str, good))
 
 
+def test_a_collector_that_does_not_say_which_event_is_bad(tmp_path: Path) -> None:
+    records = trees(40)
+    for bad in (0, 17, 18, 39):
+        records[bad]["poison"] = True
+    with python("hec", tmp_path / "store", ack=True, terse=True) as receiver:
+        transport = hec(receiver)
+        assert transport.probe() == f"hec 127.0.0.1:{receiver.port}: 400 Bad Request: {{}}"
+        refused = transport.send(records)
+        transport.close()
+    assert [(each.index, each.reason) for each in refused] == [
+        (bad, "400 Bad Request: {}") for bad in (0, 17, 18, 39)
+    ]
+    assert [line["event"] for line in receiver.stored()] == [
+        record for record in records if "poison" not in record
+    ]
+
+
 def test_too_large_a_request_is_split(tmp_path: Path) -> None:
     records = trees(40)
     records[7]["extra"] = {"much": "x" * 30_000}

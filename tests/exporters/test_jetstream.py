@@ -175,6 +175,22 @@ def test_user_and_password(tmp_path: Path) -> None:
         assert error.final
 
 
+def test_a_user_who_may_publish_and_no_more(tmp_path: Path) -> None:
+    users = """authorization { users = [
+        { user: operator, password: word }
+        { user: hoptap, password: word,
+          permissions: { publish: hoptap.hop, subscribe: "_INBOX.>" } }
+    ] }"""
+    with NatsServer(tmp_path, users, user="operator", password="word") as server:
+        server.add_stream(SUBJECT)
+        endpoint = Endpoint("127.0.0.1", server.port, 0.5, 20)
+        transport = JetStream(endpoint, HOP, username="hoptap", password="word")
+        assert transport.probe().endswith(", does not tell which stream listens")
+        assert transport.send(trees(10)) == []
+        transport.close()
+        assert len(server.stored(10)) == 10
+
+
 def test_tls(tmp_path: Path) -> None:
     authority = Authority(tmp_path)
     good, old = authority.issue("127.0.0.1"), authority.issue("127.0.0.1", expired=True)

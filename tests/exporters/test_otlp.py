@@ -129,6 +129,19 @@ def test_a_bad_request_is_searched_for_the_bad_record(tmp_path: Path) -> None:
     assert there == [record["id"] for record in records if "poison" not in record]
 
 
+def test_a_receiver_that_refuses_empty_requests_has_taken_others(tmp_path: Path) -> None:
+    records = trees(40)
+    records[30]["poison"] = "x"
+    with python("otlp", tmp_path / "store", strict=True, nothing_empty=True) as receiver:
+        transport = otlp(receiver)
+        assert transport.send(records[:20]) == []
+        [refused] = transport.send(records[20:])
+        transport.close()
+        there = [body["id"] for body in bodies_of(receiver.stored())]
+    assert refused.index == 10
+    assert there == [record["id"] for record in records if "poison" not in record]
+
+
 @pytest.mark.parametrize(
     ("options", "said", "final"),
     [

@@ -30,6 +30,7 @@ class Memory:
         self.entered = threading.Event()
         self.reopened = threading.Event()
         self.ticked = threading.Event()
+        self.written = threading.Event()
         self.closed = False
 
     def write(self, batch: Sequence[Record]) -> None:
@@ -42,6 +43,7 @@ class Memory:
         self.taken += [record.ts for record in batch[:written]]
         if failure:
             raise failure
+        self.written.set()
 
     def tick(self) -> None:
         self.ticked.set()
@@ -54,7 +56,9 @@ class Memory:
 
 
 class Case:
-    def __init__(self, when_full: WhenFull, records_max: int = 1000) -> None:
+    def __init__(
+        self, when_full: WhenFull, records_max: int = 1000, retry_first_s: float = 0.01
+    ) -> None:
         self.sink = Memory()
         self.counts = ExportCounts()
         self.said: list[str] = []
@@ -65,7 +69,7 @@ class Case:
             when_full=when_full,
             report=self.said.append,
             tick_s=0.01,
-            retry_first_s=0.01,
+            retry_first_s=retry_first_s,
         )
 
     def count(self, result: str) -> int:
@@ -138,6 +142,22 @@ def test_a_live_sink_that_fails_is_tried_again_from_where_it_stopped() -> None:
     assert case.counts.errors.value("memory") == 2
     assert case.outbox.problem == ""
     assert case.outbox.failed is None
+
+
+def test_a_failing_sink_is_reopened_and_tried_at_once() -> None:
+    case = Case(WhenFull.SHED, retry_first_s=2 * WAIT_S)
+    case.sink.failures.append(SinkError("disk: full"))
+    case.outbox.start()
+    case.outbox.offer(records(5))
+    assert case.sink.entered.wait(WAIT_S)
+    while not case.outbox.problem:
+        time.sleep(0.001)
+    case.outbox.reopen()
+    assert case.sink.reopened.wait(WAIT_S)
+    assert case.sink.written.wait(WAIT_S)
+    case.outbox.stop(WAIT_S)
+    assert case.sink.taken == list(range(5))
+    assert (case.count("written"), case.count("lost")) == (5, 0)
 
 
 def test_a_live_sink_that_fails_until_the_end_loses_what_it_held() -> None:

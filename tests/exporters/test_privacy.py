@@ -204,6 +204,24 @@ def test_every_place_of_an_address() -> None:
     assert tree["from"]["user"] == "bob:x@acme"
 
 
+def test_addresses_that_are_accounts_are_hidden_in_every_path() -> None:
+    path = path_of([("VC", "root@10.0.0.1"), ("ESX", "fd00::1")])
+    record = Record(
+        kind="action",
+        ts=1,
+        chain=Chain("0197-1", path, ("root@10.0.0.1", "fd00::1"), ("VC", "ESX"), 2),
+        hop=Hop(1, 2, "ESX", "fd00::1", "ambiguous", 0.5,
+                candidates=(Candidate("0197-2", "root@10.0.0.1", path, 0.5),)),
+    )  # fmt: skip
+    pseudonyms = Pseudonyms(HASHER, ("ip",))
+    tree = pseudonyms.apply(as_dict(record))
+    users = [f"root@{pseudonyms.address('10.0.0.1')}", pseudonyms.address("fd00::1")]
+    assert tree["chain"]["users"] == users
+    hidden = path_of(zip(("VC", "ESX"), users, strict=True))
+    assert tree["chain"]["path"] == tree["hop"]["candidates"][0]["path"] == hidden
+    assert tree["hop"]["candidates"][0]["user"] == users[0]
+
+
 def test_both_at_once_and_nothing_of_the_original_is_changed() -> None:
     record = as_dict(FULL)
     whole = json.dumps(record)

@@ -140,7 +140,7 @@ def test_which_service_is_where_was_learned_and_kept(seen: Seen) -> None:
     learned = {
         line.split()[2].rstrip(":"): set(re.findall(r"10\.92\.\S+", line))
         for line in seen.check.splitlines()
-        if " learned " in line
+        if re.search(r" learned [A-Z]+:", line)
     }
     assert learned == {
         "PXY": {PROXY.ip},
@@ -149,6 +149,8 @@ def test_which_service_is_where_was_learned_and_kept(seen: Seen) -> None:
         "VC": {at(VCENTER)},
         "ESX": {at(host) for host in HOSTS},
     }
+    assert " learned account vpxuser: VC acts under it at ESX, from " in seen.check
+    assert " learned inventory: " in seen.check
 
 
 def test_nothing_is_missing_or_secret(seen: Seen) -> None:

@@ -156,11 +156,13 @@ def test_values_reach_their_settings() -> None:
         ),
         (
             "[[tap]]\nid = 'a'\npid = 7\nmode = 'keys'",
-            "hoptap.toml:4: tap.mode: keys are for decrypting packets, which keys.decrypt must allow",
+            "hoptap.toml:4: tap.mode: keys are for decrypting packets, which keys.decrypt must "
+            "allow",
         ),
         (
             "[sensor]\nuser = 'daemon'\n[[tap]]\nid = 'a'\npid = 7",
-            "hoptap.toml:2: sensor.user: a tap needs its rights as long as it runs: leave this empty",
+            "hoptap.toml:2: sensor.user: a tap needs its rights as long as it runs: leave this "
+            "empty",
         ),
         ("[[servise]]", "hoptap.toml:1: servise: unknown section; did you mean service?"),
         (

@@ -1,14 +1,19 @@
 """What was learned of a site survives a restart, and shows."""
 
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from decoders.message import ObjectSeen, Target
+from sensor import learned
 from sensor.accounts import ADDRESSES_MAX, Accounts
 from sensor.accuracy_checks import accuracy_findings
-from sensor.correlate.inventory import Inventory
+from sensor.correlate.experience import Experience
+from sensor.correlate.inventory import Inventory, Known
 from sensor.finding import Level
 from sensor.history import Bounds, History, known
 from sensor.learned import News
@@ -172,3 +177,78 @@ def test_a_moref_used_again_while_nobody_looked_is_another_machine() -> None:
     assert inventory.peers((VC, "vm-1"), ESX1) == {"22": 1.0}
     inventory.seen(VC, replace(said, instance_uuid="b"))
     assert inventory.peers((VC, "vm-1"), ESX1) == {}
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "value"),
+    [
+        ("account", "body", "{"),
+        ("account", "body", "null"),
+        ("account", "body", '["VC", "u", "VCD", 5, 6, 1, 1]'),
+        ("account", "body", '["VC", "u", "VCD", [1], [], 1, 1]'),
+        ("account", "body", b"\xff\xfe"),
+        ("object", "body", ""),
+        ("object", "body", "[" * 100_000),
+        ("object", "body", '["h", "i", "t", "n", "u", "v", [["a", "b", "c"]], []]'),
+        ("object", "body", '["h", "i", "t", "n", "u", "v", [["a", "b", NaN]], []]'),
+        ("address", "strength", 9),
+        ("address", "strength", "x"),
+        ("address", "seen_ns", "x"),
+        ("lesson", "body", "{"),
+    ],
+)
+def test_damaged_rows_are_left_and_told(
+    news: News,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    table: str,
+    column: str,
+    value: object,
+) -> None:
+    path = tmp_path / "history.db"
+    history = History(path)
+    history.remember(news)
+    history.close()
+    with closing(sqlite3.connect(path)) as database, database:
+        rows = database.execute(f"UPDATE {table} SET {column} = ?", (value,)).rowcount
+    found = known(path)
+    assert found.unread == rows > 0
+    told = [each.text for each in service_findings(Settings(), found) if each.subject == "learned"]
+    assert told == [f"{rows:,} damaged rows in the history are left out"]
+    assert list(accuracy_findings(found))
+    talk = Talk()
+    talk.analysis.knowledge.recall(found)
+    assert len(caplog.messages) == 1
+    talk.call(VCD, VC, "PowerOffVM_Task", vm("vm-61"))
+    talk.finish()
+    assert talk.records
+
+
+@pytest.mark.parametrize(
+    "lessons",
+    [
+        {"experience": {"timing": [], "trust": [["DEFINITE", -100, -40.0]], "pairs": []}},
+        {"experience": {"timing": [], "trust": [["DEFINITE", 10**400, 1]], "pairs": []}},
+        {"experience": {"timing": [], "trust": [["DEFINITE", 9, 9]], "pairs": [["a", "b", 2, 1]]}},
+        {"habits": [["10.0.0.1", 99, 0], ["10.0.0.2", float("inf"), 3]]},
+    ],
+)
+def test_of_lessons_that_do_not_fit_nothing_is_kept(lessons: dict[str, Any]) -> None:
+    talk = Talk()
+    talk.analysis.knowledge.recall(News(lessons=lessons))
+    correlator = talk.analysis.knowledge.correlator
+    assert correlator.experience.learned() == Experience().learned()
+    assert correlator.habits.learned() == []
+
+
+def test_what_is_kept_of_a_site_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(learned, "ROWS_MAX", 10)
+    now_ns = DAY_NS
+    history = History(tmp_path / "history.db", clock_ns=lambda: now_ns)
+    for number in range(30):
+        now_ns += 1
+        history.remember(News(objects=[Known("h", f"vm-{number}", "", "", "", "", [], [])]))
+        history.tick()
+    history.close()
+    objects = known(tmp_path / "history.db").objects
+    assert [each.id for each in objects] == [f"vm-{number}" for number in range(29, 19, -1)]

@@ -1,7 +1,6 @@
 """What the commands do with sinks: replay, send-test and check."""
 
 import json
-import os
 import re
 import socket
 import subprocess
@@ -27,6 +26,24 @@ def test_a_replay_waits_for_its_sinks(tmp_path: Path) -> None:
         hoptap("replay", "-c", config, "--sinks", "--out", out, "--quiet", DEMO_CAPTURE)
         assert events(receiver) == read_records(out)
     assert not (tmp_path / "spool").exists()
+
+
+def test_only_the_history_knows_who_a_pseudonym_is(tmp_path: Path) -> None:
+    hidden, history, out = (tmp_path / name for name in ("hidden.log", "history.db", "out.ndjson"))
+    each = {"id": "h", "type": "file", "to": str(hidden), "pseudonymize": ["user", "ip"]}
+    config = write_config(tmp_path, sink=[each])
+    files = ("--out", out, "--history", history, "--quiet", DEMO_CAPTURE)
+    hoptap("replay", "-c", config, "--sinks", *files)
+    whole, masked = read_records(out), read_records(hidden)
+    assert [record["id"] for record in masked] == [record["id"] for record in whole]
+    text = hidden.read_text()
+    for record in whole:
+        for user in record.get("chain", {}).get("users", ()):
+            assert user not in text
+        assert f'"{record["from"]["ip"]}"' not in text
+    at = next(at for at, record in enumerate(whole) if record["to"].get("user") == "bob@acme")
+    found = hoptap("who", masked[at]["to"]["user"], "--json", "--history", history).stdout
+    assert whole[at] in [json.loads(line) for line in found.splitlines()]
 
 
 def test_a_replay_says_which_receiver_did_not_take_its_records(tmp_path: Path) -> None:
@@ -117,6 +134,7 @@ def test_check_lists_sinks_and_calls_them_when_asked(tmp_path: Path) -> None:
         sinks = [
             sink(tmp_path, receiver, kinds=["alert"], pseudonymize=["user"]),
             {"id": "file", "type": "file", "to": "/nowhere/f.log"},
+            {"id": "dir", "type": "file", "to": str(tmp_path)},
         ]
         config = write_config(tmp_path, sink=sinks)
         told = said_of_sinks("check", "-c", config)
@@ -124,10 +142,11 @@ def test_check_lists_sinks_and_calls_them_when_asked(tmp_path: Path) -> None:
             f"ok siem: hec http://127.0.0.1:{receiver.port}, format hop; only kinds alert; "
             "pseudonyms instead of each user; spool 0 B of 1.07 GB"
         )
-        broken = "problem file: /nowhere/f.log cannot be made: / is not writable"
-        assert told[0] == described
-        if os.geteuid() != 0:
-            assert told[1] == broken
+        assert told == [
+            described,
+            "problem file: /nowhere/f.log cannot be made: there is no directory /nowhere",
+            f"problem dir: {tmp_path} is a directory",
+        ]
         told = said_of_sinks("check", "-c", config, "--probe")
         assert told[:2] == [
             described,

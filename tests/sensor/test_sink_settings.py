@@ -123,6 +123,14 @@ def test_the_usual_values_of_a_type() -> None:
             '[[sink]]\nid = "a"\ntype = "file"\nto = "/f"\n' * 2,
             "4: sink.to: /f is the file of two sinks",
         ),
+        *(
+            (
+                f'[sensor]\ndata_dir = "/d"\n[evidence]\nfile = "/e"\n'
+                f'[[sink]]\nid = "a"\ntype = "file"\nto = "{path}"\n',
+                f"8: sink.to: {path} is the sensor's own",
+            )
+            for path in ("/d/hop.ndjson", "/d/x/../history.db", "/e")
+        ),
         ("[sink]\nid = 'a'", "1: sink: must be sections, [[sink]]"),
     ],
 )  # fmt: skip
@@ -130,6 +138,10 @@ def test_each_problem_is_one_line_with_file_line_and_key(text: str, line: str) -
     found = problems(text)
     assert line in found
     assert "SECRET" not in "".join(found)
+
+
+def test_a_key_that_means_nothing_is_said_once() -> None:
+    assert problems(RELP + 'username = "u"\n') == ["5: sink.username: means nothing for relp"]
 
 
 @pytest.mark.parametrize(

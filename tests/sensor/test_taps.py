@@ -130,7 +130,9 @@ def test_the_records_of_packets(name: str, serves: bool, tmp_path: Path) -> None
         tapped(capture, ring, serves=serves)
         of_tap = records_of(app.Inputs(tap_ring=ring.fd), ring)
     assert {record["visibility"] for record in of_tap} == {"tapped"}
-    assert {record["process"]["pid"] for record in of_tap} == {os.getpid()}
+    name = Path("/proc/self/comm").read_text().strip()
+    found = {(each["process"]["name"], each["process"]["pid"]) for each in of_tap}
+    assert found == {(name, os.getpid())}
     # In clear there is more to warn of.
     of_packets = [each for each in of_packets if each.get("reason") != EXPOSED]
     assert comparable(of_tap) == comparable(of_packets)
@@ -215,6 +217,19 @@ def test_a_flow_is_described() -> None:
     ]
     communities = [each[7] for each in flows]
     assert communities[0] == communities[1] != "" and communities[2] == ""
+
+
+def test_what_is_in_the_ring_is_read_before_the_end() -> None:
+    with FileRing() as ring:
+        source = _core.Source(everything(), limits(), tap=ring.fd)
+        session = Session(ring, 0x1000)
+        for _ in range(1000):
+            session.data(READ, request("GET", "/a"))
+            session.data(WRITTEN, response(200))
+        source.stop()
+        batches = list(batches_of(source))
+        assert source.counters()["http_transactions"] == 1000
+    assert batches[-1].end and batches[-1].error is None
 
 
 def test_a_socket_is_found_by_its_descriptor() -> None:

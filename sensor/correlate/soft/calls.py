@@ -7,14 +7,12 @@ not show in anything that follows.
 import heapq
 from bisect import insort
 from collections import defaultdict, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from sensor.correlate.soft.kinds import Row, row_of, service_class
-from sensor.correlate.soft.options import Manner, last_ns
+from sensor.correlate.soft.options import Manner, ids_above, last_ns
 from sensor.correlate.spans import Identity, Span
-
-_SUFFIX_MARKS = "-.:/"
 
 
 @dataclass(slots=True, eq=False)
@@ -178,13 +176,6 @@ class Calls:
             if found:
                 return found
         return []
-
-
-def ids_above(identity: str) -> Iterator[str]:
-    """The id itself, then without what suffixes it may have."""
-    while identity:
-        yield identity
-        identity = identity[: max(0, *(identity.rfind(mark) for mark in _SUFFIX_MARKS))]
 
 
 def _end_ns(span: Span, manner: Manner, horizon_ns: int) -> int:

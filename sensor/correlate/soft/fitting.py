@@ -2,11 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import median
 
 from sensor.correlate.soft.firsts import mean_calls
 from sensor.correlate.soft.kinds import Kind, Kinds, Row, service_class
-from sensor.correlate.soft.learning import Effort, Sampler, learn
+from sensor.correlate.soft.learning import Effort, Sampler, learn, lost_share
 from sensor.correlate.soft.manners import Order, manners
 from sensor.correlate.soft.model import Model
 from sensor.correlate.soft.options import Manner, options_of
@@ -18,9 +17,7 @@ from sensor.correlate.spans import Span
 HORIZON_NS = 60_000_000_000
 # Nearly every nested request is answered within this share's time.
 # What is left open where a cause was surely lost: that there was none is not stated then.
-_UNSURE = 0.06
-# Calls of a kind from which a share is learned.
-_CALLS_LEAST = 50
+_UNSURE, _LOST_WORTH = 0.06, 2.0
 _LIFE_SHARE, _LIFE_LEAST_NS = 0.99, 10_000_000
 
 
@@ -32,7 +29,8 @@ class Site:
     among: dict[str, float]  # targets at each class of services
     life_ns: int
     never: dict[Kind, frozenset[Row]]  # parents that a kind of call never has
-    open_share: list[float]  # by kind: what is left open where nobody seen was the cause
+    # what is left open where nobody seen was the cause, by kind, without and with an id
+    open_share: list[float]
 
 
 @dataclass(slots=True)
@@ -122,16 +120,20 @@ def _life_ns(parents: Sequence[Span], found: dict[str, Manner]) -> int:
 
 
 def unseen_shares(sampler: Sampler) -> list[float]:
-    """How much of 'nobody seen' is left open for each kind of call: its cause may be lost.
+    """How much of 'nobody seen' is left open for calls of each kind, without and with an id.
 
-    Packets are lost alike from all kinds, so the kind that misses a cause least often tells how
-    often; what other kinds miss beyond that, they do by themselves.
+    Their causes may be lost. Packets are lost alike from all kinds, so what the usual kind misses
+    tells how often; what other kinds miss beyond that, they do by themselves. They may do it with
+    ids or without: a call that carries one had it from somebody, where no others of its kind do.
     """
-    orphans = sampler.orphans()
-    calls = [0] * len(orphans)
-    for kind in sampler.window.child_kind:
-        calls[kind] += 1
-    shares = [(orphan + 0.5) / (count + 1) for orphan, count in zip(orphans, calls, strict=True)]
-    usual = [share for share, count in zip(shares, calls, strict=True) if count >= _CALLS_LEAST]
-    least = median(usual) if usual else 1.0
-    return [_UNSURE * min(1.0, least / share) for share in shares]
+    window = sampler.window
+    calls, orphans = [0.0] * (2 * window.kinds.kind_count), [0.0] * (2 * window.kinds.kind_count)
+    for i, kind in enumerate(window.child_kind):
+        at = 2 * kind + bool(window.children[i].operation_id)
+        calls[at] += 1
+        orphans[at] += sampler.seen[window.options.start[i + 1] - 1]
+    lost = lost_share(sampler.orphans(), window.child_kind, 1.0)
+    shares = [
+        lost * (count + 1) / (orphan + 0.5) for orphan, count in zip(orphans, calls, strict=True)
+    ]
+    return [_UNSURE * min(1.0, _LOST_WORTH * share) for share in shares]

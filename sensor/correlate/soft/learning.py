@@ -5,8 +5,10 @@ what is said of the others.
 """
 
 from array import array
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import median
 from typing import TYPE_CHECKING
 
 from sensor import _core
@@ -24,10 +26,17 @@ _TALLY_EVERY = 4
 _COLDER = (1.5, 2.5, 5.0, 20.0)
 _COLD_SWEEPS = 10
 # Microseconds: to score a parent, to sweep over a child that has a choice, to tally a parent, to
-# weigh an option; to count a pair's votes.
-_PARENT_US, _SWEEP_US, _TALLY_US, _OPTION_US, _PAIR_US = 1.5, 2.5, 3.0, 0.5, 1.0
+# weigh an option, to place one; to count a pair's votes.
+_PARENT_US, _SWEEP_US, _TALLY_US, _OPTION_US, _GREEDY_US, _PAIR_US = 0.7, 0.6, 2.0, 0.5, 0.5, 0.8
+_PAIRS_AT_ONCE = 4000
 
 
+# A call that lost its parent is taken by another all too easily: whatever a parent did once it is
+# expected to do again, at some time. So nobody is that much likelier than the rate says, but not in
+# the first rounds, when nothing fits yet.
+STRAY_LOG, _ROUGH_ROUNDS = 3.0, 3
+# Calls of a kind from which a share is learned.
+_CALLS_LEAST = 50
 # Rounds go on while two of them make the assignments that much more certain.
 _GAIN_LEAST = 0.0005
 
@@ -60,14 +69,23 @@ class Sampler:
         self._among = array("d", [among.get(each[0], 1.0) for each in window.options.pairs])
         self._open = window.open_children()
 
-    def weigh(self, model: Model, *, own_votes: bool, lost: float = 0.0) -> None:
+    def weigh(
+        self,
+        model: Model,
+        *,
+        own_votes: bool,
+        lost: float = 0.0,
+        stray_log: float = STRAY_LOG,
+    ) -> Work[None]:
         """What the options are worth before any sibling is looked at, and how often to try each.
 
         `lost` is the share of parents that are known to have been lost.
         """
-        nobody = array("d", model.rate_logs(lost))
+        nobody = array("d", model.rate_logs(lost, stray_log))
         seen = self.seen if own_votes else None
-        _core.causes_weigh(self._options(nobody), self._votes(), seen, self._log)
+        votes = yield from self._votes()
+        yield self._options_us
+        _core.causes_weigh(self._options(nobody), votes, seen, self._log)
         _core.causes_propose(self._arrays(), model.tables(), self.window.held, seen, self._share)
 
     def propose(self, model: Model) -> None:
@@ -76,30 +94,42 @@ class Sampler:
         _core.causes_propose(arrays, tables, self.window.held, self.seen, self._share)
 
     @property
-    def weigh_us(self) -> int:
-        options = self.window.options
-        return int(len(options.parent) * _OPTION_US + len(options.pairs) * _PAIR_US)
+    def _options_us(self) -> int:
+        return int(len(self.window.options.parent) * _OPTION_US)
 
     def _options(self, nobody: "array[float]") -> "CausesOptions":
         options = self.window.options
         kinds = self.window.child_kind
         return options.start, options.parent, options.pair, kinds, self._base, nobody
 
-    def _votes(self) -> "CausesVotes":
-        options = self.window.options
-        found = [self._targets.votes(child, parent) for _, child, parent in options.pairs]
-        here, of_shape = array("d", [each[0] for each in found]), array("d", [e[1] for e in found])
+    def _votes(self) -> "Work[CausesVotes]":
+        options, targets = self.window.options, self._targets
+        here, of_shape = array("d"), array("d")
+        for first in range(0, len(options.pairs), _PAIRS_AT_ONCE):
+            some = options.pairs[first : first + _PAIRS_AT_ONCE]
+            yield int(len(some) * _PAIR_US)
+            found = [targets.votes(child, parent) for _, child, parent in some]
+            here.extend([each[0] for each in found])
+            of_shape.extend([each[1] for each in found])
         return here, of_shape, self._among, options.relation
 
-    def vote(self) -> None:
+    def vote(self) -> Work[None]:
         """What was sampled, for the targets."""
         pairs = self.window.options.pairs
         nobody = array("d", bytes(8 * self.window.kinds.kind_count))
-        sums = array("d", bytes(8 * len(pairs)))
-        _core.causes_vote(self._options(nobody), self._votes(), self.seen, sums)
-        for (_, child, parent), votes in zip(pairs, sums, strict=True):
-            if votes:
-                self._targets.vote(child, parent, votes)
+        sums, nothing = array("d", bytes(8 * len(pairs))), array("d", bytes(8 * len(pairs)))
+        votes = nothing, nothing, self._among, self.window.options.relation
+        yield self._options_us // 4
+        _core.causes_vote(self._options(nobody), votes, self.seen, sums)
+        for first in range(0, len(pairs), _PAIRS_AT_ONCE):
+            yield int(_PAIRS_AT_ONCE * _PAIR_US)
+            for at in range(first, min(first + _PAIRS_AT_ONCE, len(pairs))):
+                if sums[at]:
+                    self._targets.vote(*pairs[at][1:], sums[at])
+
+    @property
+    def begin_us(self) -> int:
+        return int(len(self.window.options.parent) * _GREEDY_US)
 
     def begin(self, model: Model) -> None:
         """From nothing: each child where it fits best, in the order of time."""
@@ -159,6 +189,12 @@ class Sampler:
             sums[kind] += self.seen[self.window.options.start[child + 1] - 1]
         return sums
 
+    def likely_orphans(self) -> list[float]:
+        """No kind misses fewer causes than the usual one: others were found in their place."""
+        orphans, kinds = self.orphans(), self.window.child_kind
+        lost, calls = lost_share(orphans, kinds, 0.0), Counter(kinds)
+        return [max(orphan, lost * calls[kind]) for kind, orphan in enumerate(orphans)]
+
     def options_of_a_child(self) -> float:
         """On average, where there is a choice."""
         return (len(self.seen) - len(self.window.children) + self._open) / max(1, self._open)
@@ -180,15 +216,15 @@ def learn(
     number, is_last = 0, False
     certain = [0.0, 0.0]
     while not is_last:
-        yield sampler.weigh_us
-        sampler.weigh(model, own_votes=number > 0)
+        stray_log = STRAY_LOG if number >= _ROUGH_ROUNDS or not afresh else 0.0
+        yield from sampler.weigh(model, own_votes=number > 0, stray_log=stray_log)
         if number < (2 if afresh else 1):
-            yield 2 * sampler.weigh_us
+            yield sampler.begin_us
             sampler.begin(model)
         tally = model.tally()
         yield from sampler.sample(model, effort.sweeps, number, tally)
         samples = effort.sweeps // _TALLY_EVERY
-        orphans, span = sampler.orphans(), span_ns(sampler.window)
+        orphans, span = sampler.likely_orphans(), span_ns(sampler.window)
         yield from model.learn(tally, samples, orphans, span)
         number += 1
         certain.append(sampler.certainty())
@@ -196,9 +232,19 @@ def learn(
         is_last = is_last or number >= max(effort.rounds, effort.rounds_max)
         if is_last:
             yield from model.keep(tally, samples, orphans, span)
-        yield sampler.weigh_us
         targets.forget()
-        sampler.vote()
+        yield from sampler.vote()
+
+
+def lost_share(orphans: Sequence[float], kinds: Sequence[int], unknown: float) -> float:
+    """Of causes: what the usual kind of call misses; `unknown` if there are too few calls."""
+    calls = Counter(kinds)
+    shares = [
+        (orphan + 0.5) / (calls[kind] + 1)
+        for kind, orphan in enumerate(orphans)
+        if calls[kind] >= _CALLS_LEAST
+    ]
+    return median(shares) if shares else unknown
 
 
 def _base_log(window: Window, bonus: dict[tuple[int, int], float]) -> "array[float]":

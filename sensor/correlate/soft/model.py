@@ -28,6 +28,8 @@ _FIRST_ORPHANS = 0.03
 # Observations that smoothing takes for granted.
 _GAP_PRIOR, _COUNT_PRIOR, _CLASS_COUNT_PRIOR, _ORPHANS_PRIOR = 2.0, 2.0, 0.5, 0.3
 _MASS_LEAST = 0.5
+# Parents from which a model is learned as well as it can be.
+_SURE_AT = 2000
 # Microseconds: to smooth a histogram, to sum one up, to learn the counts of a row and a kind, to
 # find what is not zero in a histogram.
 _SMOOTH_US, _SUM_US, _COUNTS_US, _CELLS_US = 100, 1, 45, 20
@@ -71,6 +73,7 @@ class Model:
         self.repeat_log = array("f", [0.0, -2.0, 0.0])
         self.rate = [each * _FIRST_ORPHANS for each in pace]  # of those without a cause
         self.lesson: Lesson | None = None
+        self.sureness = 0.0  # how well it was learned, up to 1
 
     @classmethod
     def first(cls, window: Window, manners: dict[str, Manner], mean: list[float]) -> "Model":
@@ -108,10 +111,11 @@ class Model:
             )
         return found
 
-    def rate_logs(self, lost: float) -> list[float]:
+    def rate_logs(self, lost: float, stray_log: float) -> list[float]:
         """Of calls of each kind without a cause, per ns; this share of causes was lost besides."""
         return [
-            math.log(rate + lost * pace) for rate, pace in zip(self.rate, self.pace, strict=True)
+            math.log(rate + lost * pace) + stray_log * self.sureness
+            for rate, pace in zip(self.rate, self.pace, strict=True)
         ]
 
     def tally(self) -> Tally:
@@ -130,6 +134,7 @@ class Model:
         elsewhere, again = tally.repeat[0] / samples, tally.repeat[1] / samples
         self.repeat_log[1] = math.log((again + 0.05) / (elsewhere + again + 1))
         self.rate = [(each + _ORPHANS_PRIOR) / span_ns for each in orphans]
+        self.sureness = min(1.0, sum(tally.count) / samples / self.kinds.kind_count / _SURE_AT)
 
     def keep(self, tally: Tally, samples: float, orphans: list[float], span_ns: int) -> Work[None]:
         """So that it can be learned again in another life."""

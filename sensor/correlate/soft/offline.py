@@ -41,12 +41,12 @@ def result(
     targets = Targets(links)
     fitted = fit(parents, children, targets, effort)
     model, sampler = fitted.site.model, fitted.sampler
-    sampler.weigh(model, own_votes=True)
+    done(sampler.weigh(model, own_votes=True))
     done(sampler.sample(model, effort.final_sweeps, 1))
     held = sampler.coldest(model, 1)
     shares, kinds = fitted.site.open_share, sampler.window.child_kind
     assigned = {
-        child.id: _assignment(sampler, i, held[i], shares[kinds[i]])
+        child.id: _assignment(sampler, i, held[i], shares[2 * kinds[i] + bool(child.operation_id)])
         for i, child in enumerate(children)
     }
     expected = {}

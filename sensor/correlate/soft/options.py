@@ -8,7 +8,7 @@ import heapq
 import math
 from array import array
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +20,7 @@ from sensor.correlate.spans import NOT_SEEN, Span
 # Parents of which the most likely are looked at closely.
 OPTIONS_MAX = 32
 NOBODY = -1
+_SUFFIX_MARKS = "-.:/"
 _NOT_ASKED: Any = None
 # Probability of what ids do from parent to child, by what both have; an id is one of e^7.
 _ID_WORTH = 7.0
@@ -35,7 +36,7 @@ _WORTH = {relation: 1.0 for relation in Relation} | {
 }
 _FAILED_WORTH, _FINE = math.exp(-3), ("", "ok")
 # Microseconds to look at a child, and at a parent that it may have.
-_CHILD_US, _NEAR_US = 8, 1
+_CHILD_US, _NEAR_US = 8, 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +103,13 @@ class Options:
         return number
 
 
+def ids_above(identity: str) -> Iterator[str]:
+    """The id itself, then without what suffixes it may have."""
+    while identity:
+        yield identity
+        identity = identity[: max(0, *(identity.rfind(mark) for mark in _SUFFIX_MARKS))]
+
+
 def last_ns(parent: Span, horizon_ns: int) -> int:
     """After this it has no further children, if they may outlast it."""
     if parent.done_ns == NOT_SEEN:
@@ -114,6 +122,8 @@ class Chooser:
 
     def __init__(self, parents: Sequence[Span], targets: Targets, most: int = OPTIONS_MAX) -> None:
         self._parents, self._targets, self._most = parents, targets, most
+        self._named: dict[tuple[str, str], list[int]] = {}  # by service and id
+        self._named_until = 0
         self.options = Options()
 
     def add(self, child: Span, near: Sequence[int]) -> None:
@@ -134,7 +144,8 @@ class Chooser:
         parents, target, own = self._parents, child.target, child.operation_id
         known = self._targets.relations(target)
         found, decided = [], False
-        for i in narrowed(child, near, parents, self._targets):
+        same_id = self._same_id(child, near) if own else ()
+        for i in narrowed(child, near, same_id, parents, self._targets):
             parent = parents[i]
             log, same = _id_log(own, parent.operation_id)
             relation = Relation.UNKNOWN
@@ -152,6 +163,21 @@ class Chooser:
             return found
         return sorted(heapq.nlargest(self._most, found, key=lambda each: self._rank(child, each)))
 
+    def _same_id(self, child: Span, near: Sequence[int]) -> Sequence[int]:
+        """Those whose id the child has, perhaps with a suffix."""
+        for number in range(self._named_until, len(self._parents)):
+            parent = self._parents[number]
+            if parent.operation_id:
+                named = self._named.setdefault((parent.callee, parent.operation_id), [])
+                named.append(number)
+        self._named_until = len(self._parents)
+        for identity in ids_above(child.operation_id):
+            found = self._named.get((child.caller, identity))
+            if found:
+                here = set(near)
+                return [i for i in found if i in here]
+        return ()
+
     def _rank(self, child: Span, choice: Choice) -> float:
         """The closest first."""
         parent = self._parents[choice[0]]
@@ -166,27 +192,24 @@ def _id_log(child: str, parent: str) -> tuple[float, bool]:
         return (_OTHER_ID_LOG if child else _NO_ID_LOG), False
     if not child:
         return _LOST_ID_LOG, False
-    if child == parent or (child.startswith(parent) and child[len(parent)] in "-.:/"):
+    if child == parent or (child.startswith(parent) and child[len(parent)] in _SUFFIX_MARKS):
         return _SAME_ID_LOG, True
     return _OTHER_ID_LOG, False
 
 
 def narrowed(
-    child: Span, near: Sequence[int], parents: Sequence[Span], targets: Targets
+    child: Span,
+    near: Sequence[int],
+    same_id: Sequence[int],
+    parents: Sequence[Span],
+    targets: Targets,
 ) -> Sequence[int]:
     """Those that no other one's id or known target rules out."""
     linked = targets.linked(child.target) if child.target else ()
-    identity = child.operation_id
-    if identity:
-        same = [
-            i
-            for i in near
-            if parents[i].operation_id and identity.startswith(parents[i].operation_id)
-        ]
-        if linked:  # siblings have the same id: theirs are other targets
-            same = [i for i in same if _may_be_of(parents[i].target, child, linked)]
-        if same:
-            return same
+    if linked:  # siblings have the same id: theirs are other targets
+        same_id = [i for i in same_id if _may_be_of(parents[i].target, child, linked)]
+    if same_id:
+        return same_id
     if linked:
         named = [i for i in near if _may_be_of(parents[i].target, child, linked)]
         if any(parents[i].target for i in named):

@@ -166,7 +166,7 @@ def site_plain(site: Site, cells_max: int | None = None) -> Plain:
 
 def site_of(tree: Plain) -> Site:
     model = model_of(tree["model"])
-    if len(tree["open_share"]) != model.kinds.kind_count:
+    if len(tree["open_share"]) != 2 * model.kinds.kind_count:
         raise ValueError("a share of each kind is needed")
     return Site(
         model=model,

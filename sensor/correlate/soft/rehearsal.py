@@ -46,7 +46,7 @@ def rehearse(
     window = Window(moved_parents, moved_children, site.model.kinds, options)
     sampler = Sampler(window, targets, site.among, {})
     sampler.seen = _votes(window, assigned)
-    sampler.weigh(site.model, own_votes=True)
+    done(sampler.weigh(site.model, own_votes=True))
     sampler.begin(site.model)
     done(sampler.sample(site.model, _SWEEPS, seed))
     held = sampler.coldest(site.model, seed)

@@ -5,6 +5,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 
 from sensor.correlate.soft.calls import Call, Calls
+from sensor.correlate.soft.estimates import softened
 from sensor.correlate.soft.fitting import HORIZON_NS, Site, in_time_order
 from sensor.correlate.soft.kinds import Row, kind_of, service_class
 from sensor.correlate.soft.learning import Sampler
@@ -120,9 +121,12 @@ class Round:
             if child < len(self._children) and id(requests[parent]) in number
         }
 
-    def assignments(self, mine: list[Call], targets: Targets, lost: float) -> list[Assignment]:
+    def assignments(
+        self, mine: list[Call], targets: Targets, lost: float, temperature: float
+    ) -> list[Assignment]:
+        """`lost`: share of parents that are known to be; `temperature`: inverse, see estimates."""
         sampler, model = self.sampler, self._site.model
-        sampler.weigh(model, own_votes=False, lost=lost)
+        done(sampler.weigh(model, own_votes=False, lost=lost))
         sampler.begin(model)
         times = min(_TIMES_MAX, max(1.0, sampler.options_of_a_child() / _OPTIONS_EASY))
         done(sampler.sample(model, int(times * _FIRST_SWEEPS), 1, piece_us=_AT_ONCE_US))
@@ -131,23 +135,26 @@ class Round:
         held = sampler.coldest(model, 1, _COLDER)
         wanted = {id(call) for call in mine}
         return [
-            self._assigned(i, held[i], targets, lost)
+            self._assigned(i, held[i], targets, lost, temperature)
             for i, call in enumerate(self._children)
             if id(call) in wanted
         ]
 
-    def _assigned(self, child: int, held: int, targets: Targets, lost: float) -> Assignment:
+    def _assigned(
+        self, child: int, held: int, targets: Targets, lost: float, temperature: float
+    ) -> Assignment:
         call, site, parents = self._children[child], self._site, self._parents
-        options, seen = self._options, self.sampler.seen
+        options, first = self._options, self._options.start[child]
         last = options.start[child + 1] - 1
-        best = options.start[child] + held
-        open_share = (1 - lost) * (1 - site.open_share[self.sampler.window.child_kind[child]])
+        shares = softened(self.sampler.seen[first : last + 1], temperature)
+        best = first + held
+        kind = self.sampler.window.child_kind[child]
+        open_share = (1 - lost) * (1 - site.open_share[2 * kind + bool(call.span.operation_id)])
         found = []
-        for option in range(options.start[child], last):
-            if seen[option] or option == best:
-                parent = parents[options.parent[option]].span.id
-                found.append(Candidate(parent, seen[option]))
-        found.append(Candidate(None, seen[last] * open_share))
+        for option, share in zip(range(first, last), shares, strict=False):
+            if share or option == best:
+                found.append(Candidate(parents[options.parent[option]].span.id, share))
+        found.append(Candidate(None, shares[-1] * open_share))
         if best == last:
             stated = found[-1]
         else:

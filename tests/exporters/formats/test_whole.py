@@ -32,7 +32,7 @@ LINES = IMPLIED | INTEGRITY | TLS | {
 }  # fmt: skip
 SPARSE = LINES - {"hop.candidates.confidence"} | {
     *("flow.uid", "flow.vlan", "from.session", "from.user", "to.user", "guest_user", "hop.user"),
-    *("hop.parent_id", "process.name", "amends", "visibility", "reason", "hop.candidates.path"),
+    *("hop.parent_id", "process.name", "visibility", "reason", "hop.candidates.path"),
 }  # fmt: skip
 LOST: list[tuple[Format, set[str]]] = [
     (ecs.FORMAT, {"schema", "integrity.prev"}),

@@ -18,6 +18,7 @@ from typing import Any
 
 import msgpack
 
+CHUNK_BYTES_MAX = 2 << 20  # a small buffer of Fluent Bit's in_forward
 OPTIONS = argparse.Namespace()
 
 
@@ -69,7 +70,9 @@ class Handler(socketserver.BaseRequestHandler):
 
     def trusts(self) -> bool:
         """HELO, PING, PONG."""
-        nonce, auth = os.urandom(16), os.urandom(16) if OPTIONS.user else b""
+        # Fluent Bit offers a salt for passwords also where it has no users.
+        wants_user = OPTIONS.user or OPTIONS.manners == "fluent-bit"
+        nonce, auth = os.urandom(16), os.urandom(16) if wants_user else b""
         # Bytes that are never UTF-8, in what the format calls a str: 0xb0 is its head, 16 bytes.
         nonce = b"\xff\xfe" + nonce[2:]
         packed = b"\xb0" + nonce if OPTIONS.manners == "fluent-bit" else msgpack.packb(nonce)
@@ -103,6 +106,7 @@ class Handler(socketserver.BaseRequestHandler):
         """Store what a message of any mode has, then acknowledge its chunk."""
         tag, second = message[0], message[1]
         if isinstance(second, bytes):
+            assert len(second) <= CHUNK_BYTES_MAX
             option = message[2] if len(message) > 2 else {}
             if option.get(b"compressed") == b"gzip":
                 second = gzip.decompress(second)

@@ -73,8 +73,10 @@ class Collector:
         if self.options.ack and not is_guid(channel):
             return reply(11)
         if not request.body.strip():
-            return reply(5)
+            return reply(5) if not self.options.terse else (400, {})
         events, bad = self.read(request.body.decode())
+        if bad is not None and self.options.terse:
+            return 400, {}
         if bad is not None:
             self.memory.put((events, "", 0))  # what came before is indexed, and nobody told
             code, number = bad
@@ -122,12 +124,16 @@ class Collector:
         """The events up to the first bad one, and that one's code and number."""
         events: list[Any] = []
         at = 0
+        is_poisoned = '"poison"' in text  # a site's own rule, so that a whole record can be refused
         while (at := past_space(text, at)) < len(text):
             try:
                 event, at = DECODER.raw_decode(text, at)
             except ValueError:
                 return events, (6, len(events))
-            if code := self.code_of(event):
+            code = self.code_of(event)
+            if not code and is_poisoned and '"poison"' in json.dumps(event["event"]):
+                code = 6
+            if code:
                 return events, (code, len(events))
             events.append(event)
         return events, None
@@ -148,8 +154,7 @@ class Collector:
             float(event.get("time", 0))
         except ValueError:
             return 6
-        # A site's own rule, so that a whole record can be one that is refused.
-        return 6 if '"poison"' in json.dumps(event["event"]) else 0
+        return 0
 
 
 def past_space(text: str, at: int) -> int:
@@ -168,6 +173,7 @@ def is_guid(text: str) -> bool:
 if __name__ == "__main__":
     arguments = parser()
     arguments.add_argument("--token", default="token")
+    arguments.add_argument("--terse", action="store_true", help="no codes, as others' collectors")
     arguments.add_argument("--disabled", action="store_true")
     arguments.add_argument("--index-s", type=float, default=0.005, help="from memory to the index")
     arguments.add_argument("--ack", action="store_true")

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import nats
 import pytest
 from nats.js import JetStreamContext
-from nats.js.api import StorageType, StreamConfig
+from nats.js.api import AckPolicy, ConsumerConfig, StorageType, StreamConfig
 
 from tests.exporters.receivers.process import cpu_s
 
@@ -93,13 +93,13 @@ class NatsServer:
         async def read(stream: JetStreamContext) -> list[tuple[str, bytes]]:
             there = (await stream.stream_info("hops")).state.messages
             assert there == count, f"{there} messages, not {count}"
-            puller = await stream.pull_subscribe("", durable="reader", stream="hops")
+            reading = ConsumerConfig(ack_policy=AckPolicy.NONE)
+            puller = await stream.pull_subscribe("", "reader", "hops", reading)
             found: list[tuple[str, bytes]] = []
             while len(found) < count:
                 for message in await puller.fetch(min(FETCH, count - len(found)), timeout=10):
                     assert message.headers is not None
                     found.append((message.headers["Nats-Msg-Id"], message.data))
-                    await message.ack()
             return found
 
         return self._run(read)

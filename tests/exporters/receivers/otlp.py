@@ -27,6 +27,8 @@ class Collector:
             logs = self.logs(json.loads(request.body))
         except (ValueError, KeyError, TypeError) as error:
             return status(400, f"cannot be parsed: {error!r}")
+        if not logs and self.options.nothing_empty:
+            return status(400, "no logs")
         # A site's own rule, so that a log record can be one that is refused.
         poisoned = []
         if b'"poison"' in request.body:
@@ -86,6 +88,7 @@ if __name__ == "__main__":
     arguments = parser()
     arguments.add_argument("--token", default="")
     arguments.add_argument("--strict", action="store_true", help="400 instead of partial success")
+    arguments.add_argument("--nothing-empty", action="store_true")
     arguments.add_argument("--takes-nothing", action="store_true")
     chosen = arguments.parse_args()
     serve(chosen, Collector(chosen).respond, status(503, "try again later"))

@@ -1,6 +1,7 @@
 """What the receivers that speak HTTP/1.1 have in common: kept connections, gzip, TLS, a store."""
 
 import argparse
+import gc
 import gzip
 import json
 import os
@@ -113,6 +114,7 @@ class Server(ThreadingHTTPServer):
 
 
 def serve(options: argparse.Namespace, respond: Respond, busy: Response) -> None:
+    gc.disable()  # a request is thousands of dicts, in no cycle
     with Server(options, respond, busy) as server:
         print("listening", server.server_address[1], flush=True)
         server.serve_forever()

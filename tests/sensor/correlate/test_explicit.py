@@ -2,7 +2,7 @@
 
 import pytest
 
-from decoders.message import Outcome, TicketIssued
+from decoders.message import Outcome, ServerSeen, TicketIssued
 from sensor.correlate.chains import CERTAIN
 from tests.sensor.talk import ADMIN, ALICE, BOB, ESX1, ESX2, VC, VCD, Talk, vapp, vm
 
@@ -350,3 +350,31 @@ def test_a_ticket_of_unknown_origin_names_nobody(talk: Talk) -> None:
     talk.call(ADMIN, ESX1, "GET /ticket", ticket="y", token="")
     talk.finish()
     assert talk.path("GET /ticket") == "ESX:?"
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_two_vcenters_count_their_tasks_alike(talk: Talk, is_first: bool) -> None:
+    """A cloud says which tasks it started, not at which vCenter."""
+    other = "10.0.3.11"
+    talk.login(VCD, other, "vCloudService")
+    talk.say(ADMIN, other, ServerSeen(service="VC", **talk.span()))
+    talk.call(BOB, VCD, "powerOn", vapp("shop"), task="vcd-one")
+    talk.call(ALICE, VCD, "DELETE vApp", vapp("mail"), task="vcd-two")
+    servers = (VC, other) if is_first else (other, VC)
+    for server in servers:
+        operation = "PowerOnVM_Task" if server == VC else "Destroy_Task"
+        talk.call(VCD, server, operation, vm("vm-61"), task="task-7")
+    talk.task(BOB, VCD, "vcd-one", lower_tasks=("task-7",))
+    talk.task(ALICE, VCD, "vcd-two", lower_tasks=("task-7",))
+    talk.finish()
+    assert talk.path("PowerOnVM_Task", VC) == "VCD:bob@acme:VC:vCloudService"
+    assert talk.path("Destroy_Task", other) == "VCD:alice@acme:VC:vCloudService"
+
+
+def test_a_task_from_before_the_request_is_another_of_that_name(talk: Talk) -> None:
+    talk.call(VCD, VC, "Destroy_Task", vm("vm-1"), task="task-9")
+    talk.wait(30)
+    talk.call(BOB, VCD, "DELETE vApp", vapp("shop"), task="vcd-one")
+    talk.task(BOB, VCD, "vcd-one", lower_tasks=("task-9",))
+    talk.finish()
+    assert talk.path("Destroy_Task", VC) == "?:?:VC:vCloudService"

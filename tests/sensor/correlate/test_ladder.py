@@ -239,3 +239,18 @@ def test_a_call_without_object_is_no_match_for_everything(talk: Talk) -> None:
     talk.call(VCD, VC, "AcquireTicket", vm("vm-1"), operation_class=OperationClass.CONSOLE)
     talk.finish()
     assert talk.path("AcquireTicket") == "?:?:VC:vCloudService"
+
+
+def test_a_namesake_that_is_known_as_another_vm_is_no_match(talk: Talk) -> None:
+    """Every template's VM is called web."""
+    webs = {"vm-6": (BOB, vm("vm-aaaa", "web")), "vm-7": (CAROL, vm("vm-bbbb", "web"))}
+    for moref, (client, web) in webs.items():
+        talk.call(client, VCD, "powerOn", web, request_id=f"q-{moref}", task=f"t-{moref}")
+        talk.call(VCD, VC, "PowerOnVM_Task", vm(moref, "web"), operation_id=f"q-{moref}")
+        talk.task(client, VCD, f"t-{moref}")
+        talk.wait(5)
+    talk.call(BOB, VCD, "powerOff", webs["vm-6"][1], task="b")
+    talk.call(VCD, VC, "PowerOffVM_Task", vm("vm-7", "web"))
+    talk.finish()
+    assert talk.cause("PowerOffVM_Task", VC)[0] == "ambiguous"
+    assert talk.path("PowerOffVM_Task", VC) == "?:?:VC:vCloudService"

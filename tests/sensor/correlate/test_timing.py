@@ -6,6 +6,7 @@ import pytest
 
 from decoders.message import Outcome
 from sensor.analysis import AnalysisLimits
+from sensor.correlate.actions import Action, Pairs
 from sensor.correlate.correlator import Limits
 from tests.sensor.talk import ADMIN, ALICE, BOB, ESX1, VC, VCD, Talk, vapp, vm
 
@@ -161,3 +162,38 @@ def test_the_state_is_plain_enough_to_be_stored_at_any_moment(talk: Talk) -> Non
         parted.finish()
         assert whole.records == parted.records
         assert len(whole.records) >= 3
+
+
+def test_calls_inside_calls_under_one_id_cost_little(talk: Talk) -> None:
+    """The innermost ends first, so each new one is above all that were seen."""
+    talk.login(VC, VCD, "vc@system")
+    correlator, drawn = talk.analysis.knowledge.correlator, 0
+
+    def own_pairs(action: Action) -> Pairs:
+        nonlocal drawn
+        drawn += 1
+        return ((action.server, action.call.user),)
+
+    correlator._own_pairs = own_pairs
+    for number in range(40, 0, -1):
+        client, server = ((VC, VCD), (VCD, VC))[number % 2]
+        at, lasts = 10 + number * 1e-4, (41 - number) * 2e-4
+        span = talk.span(at, lasts)
+        talk.call(client, server, "Destroy_Task", vm("vm-1"), operation_id="same", **span)
+    talk.finish()
+    assert sum(each.kind == "action" for each in talk.records) == 40
+    assert drawn < 40 * 40 * 4
+
+
+def test_children_of_a_long_task_leave_with_age(talk: Talk) -> None:
+    talk.call(BOB, VCD, "DELETE vApp", vapp("app"), request_id="q", task="never-ends")
+    actions = talk.analysis.knowledge.correlator.actions
+    [parent] = actions.with_id("q")
+    for number in range(10):
+        talk.call(VCD, VC, "Destroy_Task", vm(f"vm-{number}"), operation_id=f"q-{number}")
+        talk.wait(300)
+    talk.wait(2000)
+    talk.call(VCD, VC, "Destroy_Task", vm("vm-last"), operation_id="q-last")
+    talk.finish()
+    assert actions.get(parent.seq) is parent
+    assert [actions.get(seq) is not None for seq in parent.children] == [True]

@@ -6,13 +6,12 @@ import pytest
 
 from sensor import _core
 from sensor.correlate.soft import offline
-from sensor.correlate.soft.calls import ids_above
 from sensor.correlate.soft.fitting import fit, roles
 from sensor.correlate.soft.kinds import Kinds, service_class
 from sensor.correlate.soft.learning import Effort
 from sensor.correlate.soft.manners import Order, manners
 from sensor.correlate.soft.model import COUNTS
-from sensor.correlate.soft.options import narrowed
+from sensor.correlate.soft.options import ids_above, narrowed
 from sensor.correlate.soft.targets import Relation, Targets
 from sensor.correlate.soft.work import done
 from sensor.correlate.spans import Span
@@ -88,10 +87,10 @@ def test_ids_and_known_targets_narrow_the_choice() -> None:
         call(4, "vapp-3"),
     ]
     near = [0, 1, 2, 3]
-    assert narrowed(call(9, "vm-1", "op-7-4a"), near, parents, targets) == [0]
-    assert narrowed(call(9, "", "op-7-4a"), near, parents, targets) == [0, 1]
-    assert narrowed(call(9, "vm-1"), near, parents, targets) == [0, 2]
-    assert narrowed(call(9, "vm-5"), near, parents, targets) == near
+    assert narrowed(call(9, "vm-1", "op-7-4a"), near, [0, 1], parents, targets) == [0]
+    assert narrowed(call(9, "", "op-7-4a"), near, [0, 1], parents, targets) == [0, 1]
+    assert narrowed(call(9, "vm-1"), near, [], parents, targets) == [0, 2]
+    assert narrowed(call(9, "vm-5"), near, [], parents, targets) == near
 
 
 def test_calls_inside_requests_are_noticed_and_clocks_forgiven() -> None:

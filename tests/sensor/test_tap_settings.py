@@ -1,0 +1,54 @@
+"""Taps as the command line names them, and what `hoptap check` says of them."""
+
+import pytest
+
+from sensor.exits import UsageError
+from sensor.finding import Finding, Level
+from sensor.settings import CaptureSettings, KeySettings, Settings
+from sensor.tap_checks import tap_findings
+from sensor.tap_settings import KEYS, TapSettings, with_asked
+
+LIBRARY = "/usr/lib/libssl.so.3"
+
+
+def test_the_command_line_adds_to_the_file() -> None:
+    given = (TapSettings(id="proxy", process="nginx"),)
+    asked = {"tap": ["haproxy", "4711"], "tap_keys": [LIBRARY], "tap_machine_wide": True}
+    assert with_asked(given, asked) == (
+        *given,
+        TapSettings(id="haproxy", process="haproxy"),
+        TapSettings(id="4711", pid=4711),
+        TapSettings(id=LIBRARY, library=LIBRARY, mode=KEYS, machine_wide=True),
+    )
+    assert with_asked(given, {}) == given
+
+
+@pytest.mark.parametrize("option", ["tap", "tap_keys"])
+def test_a_library_is_asked_for_twice(option: str) -> None:
+    with pytest.raises(UsageError, match="say --tap-machine-wide, or name a process or pid"):
+        with_asked((), {option: [LIBRARY]})
+
+
+def of_tap(settings: Settings) -> list[Finding]:
+    return [each for each in tap_findings(settings) if each.subject == "tap a"]
+
+
+def test_a_check_says_what_a_tap_lacks() -> None:
+    tap = TapSettings(id="a", process="no-such-program")
+    [lacking] = of_tap(Settings(tap=(tap,)))
+    assert (lacking.level, lacking.text.split(":")[0]) == (Level.NOTE, "there is no such process")
+
+
+def test_a_check_says_that_secrets_need_packets() -> None:
+    tap = TapSettings(id="a", process="no-such-program", mode=KEYS)
+    keys = KeySettings(decrypt=True)
+    texts = [each.text for each in of_tap(Settings(tap=(tap,), keys=keys))]
+    assert any(text.startswith("reads TLS secrets, but there are no packets") for text in texts)
+    capture = CaptureSettings(interfaces=("lo",))
+    assert len(of_tap(Settings(tap=(tap,), keys=keys, capture=capture))) == len(texts) - 1
+
+
+def test_without_a_tap_a_check_says_whether_one_could_be_opened() -> None:
+    [found] = tap_findings(Settings())
+    assert found.level is Level.NOTE
+    assert found.text.startswith(("none; one could be opened", "could be opened but for: "))
