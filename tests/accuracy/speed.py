@@ -35,7 +35,7 @@ def rates(scale: int = 1) -> Iterator[tuple[str, float, float]]:
     """(what, goal, calls a second)"""
     spans = sorted(keyed(6000 * scale, 200).spans, key=lambda span: span.end_ns)
     yield "calls/s with ids", 50_000, len(spans) / fed(Engine(bounds=FROZEN), spans)
-    for open_requests, goal in ((1, 10_000), (5, 10_000), (32, 10_000)):
+    for open_requests, goal in ((1, 20_000), (5, 20_000), (32, 10_000)):
         spans = requests(2500 * scale, open_requests / MEAN_LIFE_S).spans
         spans.sort(key=lambda span: span.end_ns)
         half = len(spans) // 2

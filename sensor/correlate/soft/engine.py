@@ -37,7 +37,7 @@ EXPIRE_STEPS = 40
 # there are calls enough to learn from; of a step at most so much.
 _LEARNING, _FIRST_LEARNING, _LEARNING_MAX_US = (0.05, 20), (0.2, 60), 20_000
 # Calls that may wait for the first learning.
-_WAITING_MAX = 10_000
+_WAITING_MAX = 15_000
 # After so many times the calls that it is learned from, a site is learned again.
 _LEARNED_EVERY = 4
 # Steps that are decided at each, after a time of waiting.

@@ -101,10 +101,9 @@ def _assigned(
     done(sampler.weigh(site.model, own_votes=False))
     sampler.begin(site.model)
     done(sampler.sample(site.model, _SWEEPS, 1))
-    held = sampler.coldest(site.model, 1)
     found = {}
     for i, child in enumerate(children):
-        option = window.options.start[i] + held[i]
+        option = window.options.start[i] + sampler.likeliest(i)
         parent = window.parent_at(option)
         found[child.id] = parent.id if parent else None, sampler.seen[option]
     return found

@@ -90,6 +90,7 @@ def fitting(
         mean = yield from mean_calls(window)
         yield len(mean)
         known = Model.first(window, found, mean)
+    known.heed(found)
     yield 5 * (len(parents) + len(children))
     order = Order(parents, children)
     keepers = order.keepers()

@@ -22,9 +22,6 @@ if TYPE_CHECKING:
 
 # Of its sweeps, a quarter more come first to forget where it began; every fourth is tallied.
 _TALLY_EVERY = 4
-# Inverse temperatures at which the most probable assignment freezes.
-_COLDER = (1.5, 2.5, 5.0, 20.0)
-_COLD_SWEEPS = 10
 # Microseconds: to score a parent, to sweep over a child that has a choice, to tally a parent, to
 # weigh an option, to place one; to count a pair's votes.
 _PARENT_US, _SWEEP_US, _TALLY_US, _OPTION_US, _GREEDY_US, _PAIR_US = 0.7, 0.6, 2.0, 0.5, 0.5, 0.8
@@ -45,12 +42,12 @@ _GAIN_LEAST = 0.0005
 class Effort:
     rounds: int = 8
     sweeps: int = 60
-    final_sweeps: int = 240
+    final_sweeps: int = 480
     rounds_max: int = 24
 
 
 class Sampler:
-    """A window under a model: probabilities of all options, and the most probable assignment."""
+    """A window under a model: probabilities of all options."""
 
     def __init__(
         self,
@@ -174,13 +171,10 @@ class Sampler:
         parents, tallied = len(self.window.parents), sweeps / _TALLY_EVERY * is_tallied
         return int(parents * (_PARENT_US + _TALLY_US * tallied) + sweeps * self._open * _SWEEP_US)
 
-    def coldest(self, model: Model, seed: int, colder: Sequence[float] = _COLDER) -> "array[int]":
-        """The option of each child in the most probable assignment of all."""
-        held = array("i", self.window.held)
-        arrays, tables = self._arrays(), model.tables()
-        for cold in colder:
-            _core.causes_sample(arrays, tables, held, _COLD_SWEEPS, cold, seed, None, None, 1)
-        return held
+    def likeliest(self, child: int) -> int:
+        """Its option that was held most often, by its number there."""
+        span = self.window.span_of(child)
+        return max(range(len(span)), key=lambda option: self.seen[span.start + option])
 
     def orphans(self) -> list[float]:
         """Children of each kind that nobody seen caused."""

@@ -5,7 +5,7 @@ from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
-from sensor.correlate.soft.kinds import kind_of, service_class
+from sensor.correlate.soft.kinds import Kind, kind_of, service_class
 from sensor.correlate.soft.options import Manner
 from sensor.correlate.soft.work import PIECE_US, Work
 from sensor.correlate.spans import Span
@@ -23,6 +23,7 @@ _LOOSE = Manner(False, 50_000_000)
 # An event loop goes on in order: pairing the k-th in with the k-th out breaks nesting hardly ever.
 _BROKEN_MOST, _PAIRS_LEAST = 0.004, 50
 _ORDER_LOG_MOST = 9.0
+_Period = tuple[int, int, list[int]]  # from, to, requests
 
 
 def manners(parents: Sequence[Span], children: Sequence[Span]) -> Work[dict[str, Manner]]:
@@ -89,28 +90,27 @@ class Order:
         at_service: dict[str, list[int]] = defaultdict(list)
         for i, span in enumerate(parents):
             at_service[span.callee].append(i)
-        calls: dict[tuple[str, tuple[str, str, str]], list[int]] = defaultdict(list)
+        calls: dict[str, dict[Kind, list[int]]] = defaultdict(dict)
         for i, span in enumerate(children):
             if span.caller in at_service:
-                calls[span.caller, kind_of(span)].append(i)
+                calls[span.caller].setdefault(kind_of(span), []).append(i)
         self._paired: dict[str, list[tuple[int, int]]] = defaultdict(list)
         self._tested: dict[str, list[bool]] = defaultdict(list)  # broken?
         for service, numbers in at_service.items():
             periods = list(_busy(sorted(numbers, key=lambda i: _in_order(parents[i])), parents))
-            for (caller, _), found in calls.items():
-                if caller == service:
-                    found.sort(key=lambda i: (children[i].start_ns, children[i].end_ns, i))
-                    self._pair(service_class(service), periods, found, parents, children)
+            for found in calls[service].values():
+                found.sort(key=lambda i: (children[i].start_ns, children[i].end_ns, i))
+                self._pair(service_class(service), periods, found, parents, children)
 
     def _pair(
         self,
         service: str,
-        periods: list[list[int]],
+        periods: list[_Period],
         numbers: list[int],
         parents: Sequence[Span],
         children: Sequence[Span],
     ) -> None:
-        for parent, child, crowded in _pairs(periods, numbers, parents, children):
+        for parent, child, crowded in _pairs(periods, numbers, children):
             nested = _nested(parents[parent], children[child])
             if crowded:
                 self._tested[service].append(not nested)
@@ -145,31 +145,29 @@ def _nested(parent: Span, child: Span) -> bool:
     return parent.served_ns <= child.start_ns and child.end_ns <= parent.replied_ns
 
 
-def _busy(numbers: list[int], parents: Sequence[Span]) -> Iterator[list[int]]:
+def _busy(numbers: list[int], parents: Sequence[Span]) -> Iterator[_Period]:
     """Requests with no pause between them."""
     period: list[int] = []
-    end = 0
+    first = end = 0
     for i in numbers:
-        if period and parents[i].served_ns > end:
-            yield period
+        parent = parents[i]
+        if period and parent.served_ns > end:
+            yield first, end, period
             period = []
+        if not period:
+            first, end = parent.served_ns, parent.replied_ns
         period.append(i)
-        end = max(end, parents[i].replied_ns)
+        end = max(end, parent.replied_ns)
     if period:
-        yield period
+        yield first, end, period
 
 
 def _pairs(
-    periods: list[list[int]],
-    numbers: list[int],
-    parents: Sequence[Span],
-    children: Sequence[Span],
+    periods: list[_Period], numbers: list[int], children: Sequence[Span]
 ) -> Iterator[tuple[int, int, bool]]:
     """The k-th request with the k-th call, of periods that have as many; was it one of several?"""
     at = 0
-    for period in periods:
-        first = parents[period[0]].served_ns
-        last = max(parents[i].replied_ns for i in period)
+    for first, last, period in periods:
         inside = []
         while at < len(numbers) and children[numbers[at]].start_ns <= last:
             if children[numbers[at]].start_ns >= first:

@@ -72,6 +72,7 @@ class Model:
         self.count_log = array("f", bytes(4 * kinds.row_count * kinds.kind_count * COUNTS))
         self.repeat_log = array("f", [0.0, -2.0, 0.0])
         self.rate = [each * _FIRST_ORPHANS for each in pace]  # of those without a cause
+        self.loose = [True] * kinds.kind_count  # may its calls outlast what caused them?
         self.lesson: Lesson | None = None
         self.sureness = 0.0  # how well it was learned, up to 1
 
@@ -95,6 +96,11 @@ class Model:
         other.repeat_log = self.repeat_log[:]
         return other
 
+    def heed(self, manners: dict[str, Manner]) -> None:
+        """A call inside its cause has few that it may be taken by."""
+        nested = {service for service, manner in manners.items() if manner.nested}
+        self.loose = [True, *(kind[0] not in nested for kind in self.kinds.kinds)]
+
     def tables(self) -> "CausesModel":
         arrays = self.group, self.density, self.count_log, self.repeat_log, self.slack
         return self.kinds.kind_count, self.kinds.row_count, FLOOR, arrays
@@ -114,8 +120,8 @@ class Model:
     def rate_logs(self, lost: float, stray_log: float) -> list[float]:
         """Of calls of each kind without a cause, per ns; this share of causes was lost besides."""
         return [
-            math.log(rate + lost * pace) + stray_log * self.sureness
-            for rate, pace in zip(self.rate, self.pace, strict=True)
+            math.log(rate + lost * pace) + stray_log * self.sureness * is_loose
+            for rate, pace, is_loose in zip(self.rate, self.pace, self.loose, strict=True)
         ]
 
     def tally(self) -> Tally:

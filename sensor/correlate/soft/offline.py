@@ -43,10 +43,9 @@ def result(
     model, sampler = fitted.site.model, fitted.sampler
     done(sampler.weigh(model, own_votes=True))
     done(sampler.sample(model, effort.final_sweeps, 1))
-    held = sampler.coldest(model, 1)
     shares, kinds = fitted.site.open_share, sampler.window.child_kind
     assigned = {
-        child.id: _assignment(sampler, i, held[i], shares[2 * kinds[i] + bool(child.operation_id)])
+        child.id: _assignment(sampler, i, shares[2 * kinds[i] + bool(child.operation_id)])
         for i, child in enumerate(children)
     }
     expected = {}
@@ -61,7 +60,7 @@ def result(
     )
 
 
-def _assignment(sampler: Sampler, child: int, held: int, open_share: float) -> Assignment:
+def _assignment(sampler: Sampler, child: int, open_share: float) -> Assignment:
     window = sampler.window
     found = []
     for option in window.span_of(child):
@@ -69,7 +68,7 @@ def _assignment(sampler: Sampler, child: int, held: int, open_share: float) -> A
         found.append(Candidate(parent.id if parent else None, sampler.seen[option]))
     nobody = found[-1]
     found[-1] = nobody._replace(probability=nobody.probability * (1 - open_share))
-    best = found[held]
+    best = found[sampler.likeliest(child)]
     found.sort(key=lambda each: (each is not best, -each.probability))
     return Assignment(
         window.children[child].id, best.parent, best.probability, tuple(found[:CANDIDATES_MAX])

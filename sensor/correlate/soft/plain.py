@@ -168,9 +168,11 @@ def site_of(tree: Plain) -> Site:
     model = model_of(tree["model"])
     if len(tree["open_share"]) != 2 * model.kinds.kind_count:
         raise ValueError("a share of each kind is needed")
+    manners = {str(name): Manner(nested, slack) for name, nested, slack in tree["manners"]}
+    model.heed(manners)
     return Site(
         model=model,
-        manners={name: Manner(nested, slack) for name, nested, slack in tree["manners"]},
+        manners=manners,
         keepers=_numbers(tree["keepers"]),
         among=_numbers(tree["among"]),
         life_ns=tree["life_ns"],

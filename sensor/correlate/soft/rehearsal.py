@@ -49,10 +49,9 @@ def rehearse(
     done(sampler.weigh(site.model, own_votes=True))
     sampler.begin(site.model)
     done(sampler.sample(site.model, _SWEEPS, seed))
-    held = sampler.coldest(site.model, seed)
     verdicts = []
     for i, child in enumerate(moved_children):
-        option = window.options.start[i] + held[i]
+        option = window.options.start[i] + sampler.likeliest(i)
         parent = window.parent_at(option)
         right = (parent.id if parent else None) == assigned.get(child.id)
         verdicts.append(Verdict(child.id, sampler.seen[option], right))

@@ -18,12 +18,12 @@ from sensor.correlate.spans import Assignment, Candidate, Span
 
 NO_ROWS: frozenset[Row] = frozenset()
 UNKNOWN_MANNER = Manner(False, 50_000_000)
-# Sweeps of a window, first to find where it may go, so many times more where there is more choice;
-# and how its most probable assignment freezes.
+# Sweeps of a window, first to find where it may go, so many times more where there is more choice.
 _SWEEPS = 40
 _FIRST_SWEEPS = 16
-_OPTIONS_EASY, _TIMES_MAX = 5, 3.0
-_COLDER = (2.5, 20.0)
+_OPTIONS_EASY = 5
+# Calls of a step beyond which there is less time for each.
+_BUSY, _TIMES_MAX, _TIMES_BUSY = 600, 3.0, 1.7
 _AT_ONCE_US = 1 << 40
 
 
@@ -128,26 +128,26 @@ class Round:
         sampler, model = self.sampler, self._site.model
         done(sampler.weigh(model, own_votes=False, lost=lost))
         sampler.begin(model)
-        times = min(_TIMES_MAX, max(1.0, sampler.options_of_a_child() / _OPTIONS_EASY))
+        most = _TIMES_MAX if len(mine) <= _BUSY else _TIMES_BUSY
+        times = min(most, max(1.0, sampler.options_of_a_child() / _OPTIONS_EASY))
         done(sampler.sample(model, int(times * _FIRST_SWEEPS), 1, piece_us=_AT_ONCE_US))
         sampler.propose(model)
         done(sampler.sample(model, int(times * _SWEEPS), 2, piece_us=_AT_ONCE_US))
-        held = sampler.coldest(model, 1, _COLDER)
         wanted = {id(call) for call in mine}
         return [
-            self._assigned(i, held[i], targets, lost, temperature)
+            self._assigned(i, targets, lost, temperature)
             for i, call in enumerate(self._children)
             if id(call) in wanted
         ]
 
     def _assigned(
-        self, child: int, held: int, targets: Targets, lost: float, temperature: float
+        self, child: int, targets: Targets, lost: float, temperature: float
     ) -> Assignment:
         call, site, parents = self._children[child], self._site, self._parents
         options, first = self._options, self._options.start[child]
         last = options.start[child + 1] - 1
         shares = softened(self.sampler.seen[first : last + 1], temperature)
-        best = first + held
+        best = first + self.sampler.likeliest(child)
         kind = self.sampler.window.child_kind[child]
         open_share = (1 - lost) * (1 - site.open_share[2 * kind + bool(call.span.operation_id)])
         found = []
