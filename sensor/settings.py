@@ -298,9 +298,9 @@ class CorrelateSettings:
         2_000, "how long an action waits for what explains it: capture lag", low=0, high=600_000
     )
     provisional_ms: int = setting(
-        200,
-        "what is certain enough without a key is said so soon, and again for good after hold_ms; "
-        "0: once, after hold_ms",
+        0,
+        "0: once, after hold_ms; else what is certain enough without a key is said so soon, and "
+        "again for good: which ones are said early depends on how late keys and packets come",
         low=0,
         high=600_000,
     )
