@@ -33,10 +33,10 @@ class Judged:
         return bool(self.did["path"] == next((each for each in found if each[0] != "?"), ""))
 
     def was_alone(self, others: list[dict[str, Any]]) -> bool:
-        """Could nobody else have caused it, going by time?"""
-        begun = self.did["begun"]
+        """Did nobody else ask for anything that could have caused it, going by time?"""
+        begun, ended = self.did["begun"], self.did["ended"]
         return all(
-            each is self.did or each["begun"] > begun or each["ended"] + AFTER_ANSWER_S < begun
+            each is self.did or each["begun"] > ended or each["ended"] + AFTER_ANSWER_S < begun
             for each in others
         )
 

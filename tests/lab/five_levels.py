@@ -157,5 +157,6 @@ class Lab:
 @contextmanager
 def open_lab() -> Iterator[Lab]:
     """The switch and the people; the servers are still to be started."""
+    simulator.built()  # which takes minutes the first time
     with ExitStack() as stack:
         yield Lab(stack)

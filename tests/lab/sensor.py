@@ -11,7 +11,7 @@ from pathlib import Path
 from tests.command import HOPTAP, Record, read_records
 from tests.lab.namespaces import Namespace, wait_for
 
-DURATION_S = 60  # ends the sensor even if the test that started it is stuck
+DURATION_S = 300  # ends the sensor even if the test that started it is stuck
 STOP_TIMEOUT_S = 20
 
 

@@ -95,8 +95,9 @@ def test_who_started_each_program(seen: Seen) -> None:
 def test_ids_and_time_decide(seen: Seen) -> None:
     """With ids a chain is certain. Without, who had been alone is right all the same."""
     alone = [each for each in seen.judged if each.was_alone(seen.did)]
-    assert alone
-    for each in seen.judged if seen.with_ids else alone:
+    decided = seen.judged if seen.with_ids else alone
+    assert decided
+    for each in decided:
         said = (each.record["chain"], each.record["hop"], each.did)
         assert each.is_right or each.is_likeliest, said
         if seen.with_ids or each.did["user"] == "frank":

@@ -53,6 +53,7 @@ def run(program: str, directory: Path) -> Seen:
     (directory / "hash.key").touch(mode=0o600)
     (directory / "hash.key").write_text("00" * 32)
     name, command = private_copy(program, directory)
+    simulator.built()  # which takes minutes the first time
     with ExitStack() as stack:
         wire = stack.enter_context(open_wire(offloads=False))
         for address in (VCENTER, OTHER_CLIENT):

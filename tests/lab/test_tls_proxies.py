@@ -77,6 +77,7 @@ def seen(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         keys={"decrypt": True, "unix": str(unix), "udp": UDP, "logs": [str(log)]},
         sites={"trusted_proxies": [SERVER_ADDRESS]},
     )
+    simulator.built()  # which takes minutes the first time
     with open_wire(offloads=False) as wire:
         for address in (VCENTER, OTHER_CLIENT):
             wire.client.run("ip", "address", "add", f"{address}/24", "dev", CLIENT_INTERFACE)
