@@ -42,7 +42,7 @@ def test_live_equals_replay(workers: int, tmp_path: Path) -> None:
     "name", ["chain-small-tls", "chain-small-noopid-tls", "direct-tls13-pyvmomi"]
 )
 def test_late_keys_change_nothing(name: str, tmp_path: Path) -> None:
-    """Sent again packets have times of their own: what tcpdump saw beside the sensor is replayed."""
+    """Packets sent again have times of their own: what tcpdump saw of them is replayed."""
     keys, late, out = (tmp_path / each for each in ("keys.log", "late.log", "hop.ndjson"))
     for log in (keys, late):
         log.touch(0o600)
