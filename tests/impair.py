@@ -176,6 +176,15 @@ def second_span(packets: Iterable[Packet], seed: int) -> list[Packet]:
     return sorted(late, key=lambda packet: packet.time_ns)
 
 
+def noisy_clock(packets: Iterable[Packet], by_ns: int, seed: int) -> list[Packet]:
+    """The same packets by a clock of another machine, which is off by about so much."""
+    rng = random.Random(seed)
+    moved = [
+        replace(packet, time_ns=packet.time_ns + round(rng.gauss(0, by_ns))) for packet in packets
+    ]
+    return sorted(moved, key=lambda packet: packet.time_ns)
+
+
 def retransmit(packets: Sequence[Packet], rate: float, seed: int) -> list[Packet]:
     """Repeats this share of the TCP data segments a little later, whole or as overlaps of two."""
     rng = random.Random(seed)

@@ -1,5 +1,7 @@
 """The same records however a span port mangled the capture, or a `gap` for what is missing."""
 
+import os
+import threading
 from collections import Counter
 from pathlib import Path
 
@@ -9,6 +11,7 @@ from tests import impair
 from tests.command import DEMO_CAPTURE, Record, comparable, replay, write_config
 
 INPUT_ERROR = 4  # README.md, exit codes
+HTTP_PORT = (80).to_bytes(2)
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +83,27 @@ def test_directions_in_two_files(
         for way in (False, True)
     ]
     same(replay(config, files, tmp_path / "out.ndjson"), clean, times=True)
+
+
+def test_two_capture_points_with_clocks_of_their_own(
+    config: Path, packets: list[impair.Packet], clean: list[Record], tmp_path: Path
+) -> None:
+    """Both are streamed at once; what one of them has not yet told, the other waits for."""
+    hosts = {bytes(each.frame[30:34]) for each in packets if each.frame[36:38] == HTTP_PORT}
+    lowest = max(hosts)
+    below = [each for each in packets if lowest in (each.frame[26:30], each.frame[30:34])]
+    above = [each for each in packets if lowest not in (each.frame[26:30], each.frame[30:34])]
+    assert len(below) > 100 and len(above) > 100
+    files = [
+        impair.write_pcap(tmp_path / "above.pcap", above),
+        impair.write_pcap(tmp_path / "below.pcap", impair.noisy_clock(below, 100_000, seed=1)),
+    ]
+    streams = [file.with_suffix(".fifo") for file in files]
+    for stream in streams:
+        os.mkfifo(stream)
+    for file, stream in zip(files, streams, strict=True):
+        threading.Thread(target=stream.write_bytes, args=(file.read_bytes(),), daemon=True).start()
+    same(replay(config, streams, tmp_path / "out.ndjson"), clean, times=False)
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
