@@ -167,6 +167,9 @@ def _add_correlate(commands: "Commands") -> None:
     parser.add_argument("--spans", required=True, metavar="FILE", help="a JSON object per call")
     parser.add_argument("--inventory", default="", metavar="FILE", help="ids that belong together")
     parser.add_argument("--out", required=True, metavar="FILE", help="a JSON object per call")
+    parser.add_argument(
+        "--workers", type=_count, default=1, metavar="N", help="processes; the result is the same"
+    )
     parser.set_defaults(call=_correlate)
 
 
@@ -353,7 +356,7 @@ def _verify(options: argparse.Namespace) -> Exit:
 def _correlate(options: argparse.Namespace) -> Exit:
     from sensor import correlation
 
-    return correlation.correlate(options.spans, options.inventory, options.out)
+    return correlation.correlate(options.spans, options.inventory, options.out, options.workers)
 
 
 def _demo(options: argparse.Namespace) -> Exit:
@@ -367,6 +370,12 @@ def _version(options: argparse.Namespace) -> Exit:
 
     terminal.say([f"hoptap {version()}"])
     return Exit.OK
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or not 0 < int(text) <= 1024:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 to 1024")
+    return int(text)
 
 
 def _seconds(text: str) -> float:

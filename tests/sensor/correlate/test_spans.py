@@ -146,5 +146,6 @@ def test_the_command_says_what_is_wrong_in_a_line(
     nowhere = str(tmp_path / "no" / "where")
     assert main(["correlate", "--spans", spans, "--out", nowhere]) == Exit.OUTPUT
     assert main(["correlate", "--spans", spans]) == Exit.USAGE
+    assert main(["correlate", "--spans", spans, "--out", str(out), "--workers", "0"]) == Exit.USAGE
     assert main(["correlate", "--spans", spans, "--out", str(out)]) == Exit.OK
     assert json.loads(out.read_text()) == {"id": 1, "parent": None, "p": 1.0, "candidates": []}
