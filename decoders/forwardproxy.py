@@ -6,9 +6,9 @@ behind, inside a tunnel or on the proxy's other side, the header is a client's m
 """
 
 from decoders import ntlm
+from decoders.api import Api
 from decoders.http import Headers, basic_user, printable, scheme
 from decoders.message import (
-    Hasher,
     LoginMethod,
     Message,
     Outcome,
@@ -25,25 +25,11 @@ _DENIED = 407
 _NEGOTIATED = ("ntlm", "negotiate", "kerberos")
 
 
-class ForwardProxy:
-    """Needs a `hasher` for credentials. Keeps nothing between transactions.
-
-    It reads beside the decoder that claims the transaction: a proxy passes on any protocol.
-    """
+class ForwardProxy(Api):
+    """Reads beside the decoder that claims the transaction: a proxy passes on any protocol."""
 
     name = "forwardproxy"
-
-    def __init__(self, hasher: Hasher) -> None:
-        self._hasher = hasher
-
-    def token_headers(self) -> list[str]:
-        return [HEADER]
-
-    def token_cookies(self) -> list[str]:
-        return []
-
-    def object_properties(self) -> list[str]:
-        return []
+    headers = (HEADER,)
 
     def rules(self) -> list[Rule]:
         return [Rule(0, method="CONNECT", path="*")]

@@ -8,33 +8,17 @@ from abc import ABC, abstractmethod
 from typing import ClassVar
 
 from decoders import jsontree
+from decoders.api import Api
 from decoders.element import Element
 from decoders.http import Headers, path_of, query_of
-from decoders.message import Hasher, Message, Outcome, Rule, SessionExpired, Transaction
+from decoders.message import Message, Outcome, Rule, SessionExpired, Transaction
 from decoders.rest import RestTransaction, token_seen
 from decoders.rest_calls import CHANGING
 from decoders.seen import outcome_of, seen_of
 
 
-class RestApi(ABC):
-    """Needs a `hasher` for every token and ticket. Keeps nothing between transactions."""
-
-    name: str
-    headers: ClassVar[tuple[str, ...]] = ()  # where tokens stand, in lower case
-    cookies: ClassVar[tuple[str, ...]] = ()
+class RestApi(Api, ABC):
     request_id: ClassVar[str] = "x-request-id"  # header by which a client names its request
-
-    def __init__(self, hasher: Hasher) -> None:
-        self._hasher = hasher
-
-    def token_headers(self) -> list[str]:
-        return list(self.headers)
-
-    def token_cookies(self) -> list[str]:
-        return list(self.cookies)
-
-    def object_properties(self) -> list[str]:
-        return []
 
     @abstractmethod
     def rules(self) -> list[Rule]: ...
@@ -69,6 +53,14 @@ class RestApi(ABC):
         del answered
         return False
 
+    def asked(self, request: Headers, transaction: Transaction) -> Element:
+        """What the request says besides its path."""
+        return self.tree(request, transaction.request_body)
+
+    def result(self, answered: Element) -> Element:
+        """What of an answer the call was for."""
+        return answered
+
     def tree(self, headers: Headers, body: bytes) -> Element:
         return body_of(headers, body)
 
@@ -90,7 +82,7 @@ class RestApi(ABC):
     def _read(self, transaction: Transaction) -> RestTransaction:
         request, response = Headers(transaction.request_head), Headers(transaction.response_head)
         path = path_of(transaction.target).rstrip("/")
-        asked = self.tree(request, transaction.request_body)
+        asked = self.asked(request, transaction)
         secret = self.secret(request, path, asked)
         token = self._hasher(secret) if secret else ""
         answered = self.tree(response, transaction.response_body)
@@ -103,7 +95,7 @@ class RestApi(ABC):
             request=request,
             response=response,
             asked=asked,
-            answered=answered,
+            answered=self.result(answered),
             outcome=outcome,
             fault=self.fault(answered, transaction.status) if failed else "",
             seen=seen_of(transaction, request, token, self.operation_id(request, transaction)),

@@ -6,11 +6,11 @@ SOAP like vim25, under namespaces of its own. A session begins with a SAML token
 the lookup service takes one with each request that changes something.
 """
 
+from decoders.api import Api
 from decoders.element import Element
 from decoders.http import Headers, path_of, printable
 from decoders.message import (
     Call,
-    Hasher,
     Login,
     LoginMethod,
     Logout,
@@ -55,22 +55,9 @@ _NAMES = {
 RELATED_MAX = 64
 
 
-class SsoAdmin:
-    """Needs a `hasher` for cookies and the names of assertions. Keeps nothing."""
-
+class SsoAdmin(Api):
     name = API
-
-    def __init__(self, hasher: Hasher) -> None:
-        self._hasher = hasher
-
-    def token_headers(self) -> list[str]:
-        return []
-
-    def token_cookies(self) -> list[str]:
-        return list(_COOKIES)
-
-    def object_properties(self) -> list[str]:
-        return []
+    cookies = _COOKIES
 
     def rules(self) -> list[Rule]:
         both = Want.REQUEST_BODY | Want.RESPONSE_BODY

@@ -6,10 +6,10 @@ one is a login; with ActAs or DelegateTo the token names who may act for its sub
 """
 
 from decoders import ntlm
+from decoders.api import Api
 from decoders.element import Element
 from decoders.http import Headers, path_of
 from decoders.message import (
-    Hasher,
     Login,
     LoginMethod,
     Message,
@@ -29,22 +29,8 @@ _RENEW, _VALIDATE, _CANCEL = "Renew", "Validate", "Cancel"
 _BOTH = Want.REQUEST_BODY | Want.RESPONSE_BODY
 
 
-class Sts:
-    """Needs a `hasher` for the names of assertions. Keeps nothing between transactions."""
-
+class Sts(Api):
     name = API
-
-    def __init__(self, hasher: Hasher) -> None:
-        self._hasher = hasher
-
-    def token_headers(self) -> list[str]:
-        return []
-
-    def token_cookies(self) -> list[str]:
-        return []
-
-    def object_properties(self) -> list[str]:
-        return []
 
     def rules(self) -> list[Rule]:
         return [

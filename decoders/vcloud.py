@@ -4,28 +4,29 @@ The token of a session stands in one of three headers or a cookie; the login's r
 of them at once.
 """
 
+from decoders.element import Element
 from decoders.http import Headers, bearer_token, path_of
 from decoders.message import (
-    Hasher,
     Message,
     ObjectSeen,
     Outcome,
     Rule,
-    SessionExpired,
     SessionSeen,
     TaskChanged,
     Transaction,
     TransactionFlag,
     Want,
 )
-from decoders.rest import RestTransaction, token_seen
-from decoders.seen import outcome_of, seen_of
+from decoders.rest import RestTransaction
+from decoders.rest_api import RestApi
+from decoders.rest_calls import CHANGING
 from decoders.vcloud_actions import action
 from decoders.vcloud_bodies import body_of, get, machines, object_at, tasks
 from decoders.vcloud_sessions import (
     TOKEN_COOKIES,
     TOKEN_HEADERS,
     grant,
+    granted_in_query,
     is_login,
     is_logout,
     is_marked,
@@ -44,7 +45,6 @@ _WORDS = """
 """
 _SEGMENTS = frozenset(_WORDS.split())
 _OAUTH = ("token", "register")
-_CHANGING = ("POST", "PUT", "DELETE", "PATCH")
 _BOTH = Want.REQUEST_BODY | Want.RESPONSE_BODY
 _RESPONSE_ONCE = Want.RESPONSE_BODY | Want.CHANGED_ONLY
 _ENDED = tuple(
@@ -54,28 +54,17 @@ _ENDED = tuple(
 )
 
 
-class Vcloud:
-    """Needs a `hasher` for every token and ticket. Keeps nothing between transactions."""
-
+class Vcloud(RestApi):
     name = "vcloud"
-
-    def __init__(self, hasher: Hasher) -> None:
-        self._hasher = hasher
-
-    def token_headers(self) -> list[str]:
-        return [*TOKEN_HEADERS, "authorization"]
-
-    def token_cookies(self) -> list[str]:
-        return list(TOKEN_COOKIES)
-
-    def object_properties(self) -> list[str]:
-        return []
+    headers = (*TOKEN_HEADERS, "authorization")
+    cookies = TOKEN_COOKIES
+    request_id = "x-vmware-vcloud-client-request-id"
 
     def rules(self) -> list[Rule]:
         changing = [
             Rule(_BOTH, method=method, path=path)
             for path in ("/api/*", "/cloudapi/*")
-            for method in _CHANGING
+            for method in CHANGING
         ]
         reads = [
             Rule(_RESPONSE_ONCE, method="GET", path="/api/session"),
@@ -111,37 +100,39 @@ class Vcloud:
             return True
         return path.startswith("/oauth/") or is_marked(transaction)
 
-    def transaction(self, transaction: Transaction) -> list[Message]:
-        vcd = self._read(transaction)
-        messages = [*_user_of_token(vcd), *_meaning(vcd)]
-        if transaction.status == 401 and vcd.seen["token"] and not is_login(vcd):
-            messages.append(SessionExpired(**vcd.seen))
-        return messages or token_seen(vcd)
+    def asked(self, request: Headers, transaction: Transaction) -> Element:
+        asked = super().asked(request, transaction)
+        if path_of(transaction.target).startswith("/oauth/"):
+            asked.children = [*asked.children, *granted_in_query(transaction.target)]
+        return asked
 
-    def _read(self, transaction: Transaction) -> RestTransaction:
-        request, response = Headers(transaction.request_head), Headers(transaction.response_head)
-        outcome, path = outcome_of(transaction), path_of(transaction.target)
-        body = body_of(response, transaction.response_body)
-        asked = body_of(request, transaction.request_body)
-        secret = _token(request) or (
-            grant(asked, transaction.target) if path.startswith("/oauth/") else ""
-        )
-        token = self._hasher(secret) if secret else ""
-        operation_id = request.text("x-vmware-vcloud-client-request-id")
-        fault = get(body, "minorErrorCode") or f"HTTP {transaction.status}"
-        return RestTransaction(
-            transaction=transaction,
-            method=transaction.method,
-            path=path,
-            request=request,
-            response=response,
-            asked=asked,
-            answered=body,
-            outcome=outcome,
-            fault=fault if outcome is Outcome.FAILURE else "",
-            seen=seen_of(transaction, request, token, operation_id),
-            hasher=self._hasher,
-        )
+    def secret(self, request: Headers, path: str, asked: Element) -> str:
+        return _token(request) or (grant(asked) if path.startswith("/oauth/") else "")
+
+    def tree(self, headers: Headers, body: bytes) -> Element:
+        return body_of(headers, body)
+
+    def fault(self, answered: Element, status: int) -> str:
+        return get(answered, "minorErrorCode") or super().fault(answered, status)
+
+    def session(self, rest: RestTransaction) -> list[Message] | None:
+        return [*_user_of_token(rest), *login(rest)] if is_login(rest) else None
+
+    def action(self, rest: RestTransaction) -> list[Message]:
+        if is_logout(rest):
+            return [*_user_of_token(rest), *logout(rest)]
+        return [*_user_of_token(rest), *action(rest), *_seen(rest)]
+
+    def look(self, rest: RestTransaction) -> list[Message]:
+        told = _user_of_token(rest)
+        if rest.method != "GET" or not rest.succeeded:
+            return told
+        if not is_session_read(rest):
+            return [*told, *_seen(rest)]
+        user, identifier = session_user(rest.answered), get(rest.answered, "id")
+        if user:
+            told.append(SessionSeen(**rest.seen, user=user, session=rest.hash(identifier)))
+        return told
 
 
 def _token(request: Headers) -> str:
@@ -151,21 +142,6 @@ def _token(request: Headers) -> str:
     return bearer or next((value for value in (*headers, *cookies) if value), "")
 
 
-def _meaning(vcd: RestTransaction) -> list[Message]:
-    if is_login(vcd):
-        return login(vcd)
-    if is_logout(vcd):
-        return logout(vcd)
-    if vcd.method in _CHANGING:
-        return [*action(vcd), *_tasks_changed(vcd), *_objects_seen(vcd)]
-    if vcd.method != "GET" or not vcd.succeeded:
-        return []
-    if is_session_read(vcd):
-        user, identifier = session_user(vcd.answered), get(vcd.answered, "id")
-        return [SessionSeen(**vcd.seen, user=user, session=vcd.hash(identifier))] if user else []
-    return [*_tasks_changed(vcd), *_objects_seen(vcd)]
-
-
 def _user_of_token(vcd: RestTransaction) -> list[Message]:
     """An access token that is new on its flow says whose it is, where the server takes it."""
     new = vcd.transaction.flags & TransactionFlag.NEW_TOKEN
@@ -173,6 +149,10 @@ def _user_of_token(vcd: RestTransaction) -> list[Message]:
         return []
     user = jwt_user(_token(vcd.request))
     return [SessionSeen(**vcd.seen, user=user)] if user else []
+
+
+def _seen(vcd: RestTransaction) -> list[Message]:
+    return [*_tasks_changed(vcd), *_objects_seen(vcd)]
 
 
 def _tasks_changed(vcd: RestTransaction) -> list[Message]:

@@ -39,14 +39,15 @@ def oauth_organisation(vcd: RestTransaction) -> str:
     return unquote(segments[2]) if segments[1:2] == ["tenant"] and segments[3:] else _SYSTEM
 
 
-def grant(asked: Element, target: str) -> str:
-    """What a request to /oauth/.../token is answered for: an API token, or the JWT of a session;
-    in a form, or in the query.
-    """
+def grant(asked: Element) -> str:
+    """What a request to /oauth/.../token is answered for: an API token, or the JWT of a session."""
+    return next((said for each in _GRANTS if (said := asked.value(each))), "")
+
+
+def granted_in_query(target: str) -> list[Element]:
+    """Such fields, which stand in a form or in the query."""
     stated = query_of(target)
-    return next(
-        (said for each in _GRANTS if (said := asked.value(each) or stated.get(each, ""))), ""
-    )
+    return [Element(each, stated[each]) for each in _GRANTS if each in stated]
 
 
 def is_marked(transaction: Transaction) -> bool:
@@ -92,7 +93,7 @@ def login(vcd: RestTransaction) -> list[Message]:
     authorization = vcd.request.first("authorization")
     method, claimed, holder = _claim(authorization)
     if not claimed and (organisation := oauth_organisation(vcd)):
-        claimed = jwt_user(grant(vcd.asked, vcd.transaction.target), organisation)
+        claimed = jwt_user(grant(vcd.asked), organisation)
     user = claimed
     if vcd.succeeded:
         said = session_user(vcd.answered) or _subject(vcd)

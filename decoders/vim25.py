@@ -9,10 +9,10 @@ here looks at a prefix.
 from collections.abc import Callable
 
 from decoders import vim25_files, vim25_json
+from decoders.api import Api
 from decoders.element import Element
 from decoders.http import Headers, path_of
 from decoders.message import (
-    Hasher,
     Message,
     Outcome,
     Rule,
@@ -62,22 +62,11 @@ _LEASE_URL = "deviceUrl"
 _OBJECTS_OF_SESSION = ("CreatePropertyCollector", "CreateContainerView", "CreateListView")
 
 
-class Vim25:
-    """Needs a `hasher` for every cookie, key and ticket. Keeps nothing between transactions."""
-
+class Vim25(Api):
     name = "vim25"
-
-    def __init__(self, hasher: Hasher) -> None:
-        self._hasher = hasher
-
-    def token_headers(self) -> list[str]:
-        return [HEADER]
-
-    def token_cookies(self) -> list[str]:
-        return [COOKIE]
-
-    def object_properties(self) -> list[str]:
-        return list(IDENTITY_PROPERTIES)
+    headers = (HEADER,)
+    cookies = (COOKIE,)
+    properties = IDENTITY_PROPERTIES
 
     def rules(self) -> list[Rule]:
         return [

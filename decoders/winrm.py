@@ -14,12 +14,12 @@ import binascii
 import re
 
 from decoders import ntlm
+from decoders.api import Api
 from decoders.element import Element
 from decoders.http import Headers, basic_user, path_of, printable, scheme
 from decoders.message import (
     CONNECTION,
     Call,
-    Hasher,
     Login,
     LoginMethod,
     Message,
@@ -53,22 +53,11 @@ _TICKET = re.compile(rb"\xa0\x03\x02\x01\x05\xa1.\x1b([\x01-\x7d])", re.DOTALL)
 _STATES = {"2": "on", "3": "off", "4": "shutdown", "9": "pause", "10": "reset", "11": "resume"}
 
 
-class WinRm:
+class WinRm(Api):
     """Needs no hasher: the session is the connection. Keeps nothing between transactions."""
 
     name = API
-
-    def __init__(self, hasher: Hasher) -> None:
-        del hasher
-
-    def token_headers(self) -> list[str]:
-        return ["authorization"]
-
-    def token_cookies(self) -> list[str]:
-        return []
-
-    def object_properties(self) -> list[str]:
-        return []
+    headers = ("authorization",)
 
     def rules(self) -> list[Rule]:
         return [Rule(_BOTH, method="POST", path=path) for path in _PATHS]

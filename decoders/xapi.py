@@ -7,11 +7,11 @@ parameters of every call; `originator`, the fourth of a login's, names the clien
 from dataclasses import dataclass
 
 from decoders import jsontree, xml
+from decoders.api import Api
 from decoders.element import Element
 from decoders.http import Headers, path_of, printable
 from decoders.message import (
     Call,
-    Hasher,
     Login,
     LoginMethod,
     Logout,
@@ -65,22 +65,8 @@ class _Rpc:
     seen: Seen
 
 
-class Xapi:
-    """Needs a `hasher` for every session. Keeps nothing between transactions."""
-
+class Xapi(Api):
     name = API
-
-    def __init__(self, hasher: Hasher) -> None:
-        self._hasher = hasher
-
-    def token_headers(self) -> list[str]:
-        return []
-
-    def token_cookies(self) -> list[str]:
-        return []
-
-    def object_properties(self) -> list[str]:
-        return []
 
     def rules(self) -> list[Rule]:
         verbs = (*_CHANGING, *_LOGINS, *_LOGOUTS)

@@ -7,6 +7,7 @@ it. Alerts are AlertEvent 0.1, gaps and sealed flows NetworkSession 0.2.6.
 from collections.abc import Iterator
 from typing import Any
 
+from exporters.formats.additional import additional
 from exporters.formats.format import Document, Format
 from exporters.formats.moment import iso
 from exporters.formats.ocsf_parts import dropped
@@ -32,6 +33,12 @@ _AUDIT_TYPES = {
 }
 _TURNED = {"on": "Start", "off": "Stop"}
 _BAD_PASSWORD = ("invalidlogin", "authentication failed", "login incorrect", "invalidguestlogin")
+
+_ADDITIONAL = """
+    hopChain account attribution confidence candidates users chainId hopIndex parentId state
+    evidence operationId method api reason services serverSession forwardedFor flow visibility
+    amends guestUser task gapBytes tls process extra
+"""
 
 
 def render(record: Tree) -> Document:
@@ -170,38 +177,10 @@ def _network(it: Reading) -> Fields:
 
 
 def _rest(it: Reading) -> Fields:
-    hop = it.part("hop")
+    every = additional(it)
     yield (
         "AdditionalFields",
-        {
-            "HopChain": it.path,
-            "Account": it.account,
-            "Attribution": it.attribution,
-            "Confidence": it.confidence if hop else None,
-            "Candidates": list(it.candidates),
-            "Users": list(it.users),
-            "ChainId": it.part("chain").get("id"),
-            "HopIndex": hop.get("index"),
-            "ParentId": hop.get("parent_id"),
-            "State": hop.get("state"),
-            "Evidence": hop.get("evidence"),
-            "OperationId": it.part("op").get("id"),
-            "Method": it.part("op").get("method"),
-            "Api": it.part("op").get("api"),
-            "Reason": it.text("reason"),
-            "Services": it.part("chain").get("services"),
-            "ServerSession": it.part("to").get("session"),
-            "ForwardedFor": it.part("client").get("forwarded_for"),
-            "Flow": dict(it.part("flow")),
-            "Visibility": it.text("visibility"),
-            "Amends": it.text("amends"),
-            "GuestUser": it.text("guest_user"),
-            "Task": it.text("task"),
-            "GapBytes": it.tree.get("gap_bytes"),
-            "Tls": dict(it.part("tls")),
-            "Process": dict(it.part("process")),
-            "Extra": dict(it.part("extra")),
-        },
+        {name[0].upper() + name[1:]: every[name] for name in _ADDITIONAL.split()},
     )
 
 

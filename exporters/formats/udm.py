@@ -7,6 +7,7 @@ the server at the end. Where nobody is named, the candidates are in `about`.
 from collections.abc import Mapping
 from typing import Any
 
+from exporters.formats.additional import additional
 from exporters.formats.format import Document, Format
 from exporters.formats.moment import iso
 from exporters.formats.ocsf_parts import dropped
@@ -50,9 +51,16 @@ _SEVERITIES = {8: "HIGH", 5: "LOW"}
 _CONFIDENCES = ((0.95, "HIGH_CONFIDENCE"), (0.7, "MEDIUM_CONFIDENCE"), (0.0, "LOW_CONFIDENCE"))
 _IP_PROTOCOLS = {"tcp": "TCP", "udp": "UDP"}
 
+_ADDITIONAL = """
+    kind hopChain attribution confidence candidates users chainId hopIndex parentId state evidence
+    operation operationClass operationId api method services forwardedFor flow tls visibility amends
+    guestUser task reason gapBytes process extra
+"""
+
 
 def render(record: Tree) -> Document:
     it = read(record)
+    every = additional(it)
     document = {
         "metadata": _metadata(it),
         "principal": _principal(it),
@@ -68,7 +76,7 @@ def render(record: Tree) -> Document:
         "network": _network(it),
         "securityResult": [_security_result(it)],
         "extensions": {"auth": _auth(it)} if it.operation_class == "login" else None,
-        "additional": _additional(it),
+        "additional": {name: every[name] for name in _ADDITIONAL.split()},
     }
     return dropped(document)
 
@@ -190,40 +198,6 @@ def _auth(it: Reading) -> Document:
         "type": "SSO" if method == "saml" else "MACHINE",
         "mechanism": [_MECHANISMS.get(method, "MECHANISM_OTHER")] if method else None,
         "authDetails": f"{op.get('api', '')} {method} {it.attribution}".strip(),
-    }
-
-
-def _additional(it: Reading) -> Document:
-    hop, op = it.part("hop"), it.part("op")
-    return {
-        "kind": it.kind,
-        "hopChain": it.path,
-        "attribution": it.attribution,
-        "confidence": it.confidence if hop else None,
-        "candidates": list(it.candidates),
-        "users": list(it.users),
-        "chainId": it.part("chain").get("id"),
-        "hopIndex": hop.get("index"),
-        "parentId": hop.get("parent_id"),
-        "state": hop.get("state"),
-        "evidence": hop.get("evidence"),
-        "operation": it.operation,
-        "operationClass": it.operation_class,
-        "operationId": op.get("id"),
-        "api": op.get("api"),
-        "method": op.get("method"),
-        "services": it.part("chain").get("services"),
-        "forwardedFor": it.part("client").get("forwarded_for"),
-        "flow": dict(it.part("flow")),
-        "tls": dict(it.part("tls")),
-        "visibility": it.text("visibility"),
-        "amends": it.text("amends"),
-        "guestUser": it.text("guest_user"),
-        "task": it.text("task"),
-        "reason": it.text("reason"),
-        "gapBytes": it.tree.get("gap_bytes"),
-        "process": dict(it.part("process")),
-        "extra": dict(it.part("extra")),
     }
 
 

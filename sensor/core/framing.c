@@ -96,6 +96,13 @@ void framing_hand_up(struct framing *framing, enum direction direction,
     framing_drop(framing, side);
 }
 
+void framing_hand_up_held(struct framing *framing, enum direction direction,
+                          enum framed_protocol protocol)
+{
+    const struct kept *held = &framing->side[direction].held;
+    framing_hand_up(framing, direction, protocol, (struct slice){held->data, held->bytes});
+}
+
 void framing_bulk(struct framing *framing, enum direction direction, uint64_t bytes,
                   uint64_t time_ns)
 {
@@ -115,6 +122,21 @@ bool framing_keep(struct framing *framing, struct framing_side *side, const uint
     return false;
 }
 
+bool framing_keep_within(struct framing *framing, struct framing_side *side, struct slice data,
+                         uint32_t limit)
+{
+    uint32_t room = side->held.bytes < limit ? limit - side->held.bytes : 0;
+    return framing_keep(framing, side, data.data, data.bytes < room ? data.bytes : room);
+}
+
+struct slice framing_take(struct framing_side *side, struct slice data)
+{
+    uint32_t bytes = side->left < data.bytes ? (uint32_t)side->left : data.bytes;
+    side->left -= bytes;
+    side->message_bytes += bytes;
+    return (struct slice){data.data, bytes};
+}
+
 void framing_drop(struct framing *framing, struct framing_side *side)
 {
     kept_free(&side->held, framing->shared->budget);
@@ -127,6 +149,22 @@ void framing_drop(struct framing *framing, struct framing_side *side)
     side->state = 0;
     side->flags = 0;
     side->known = side->secret = side->carriage_return = side->loose_end = false;
+}
+
+void framing_pass(struct framing *framing, enum direction direction)
+{
+    struct framing_side *side = &framing->side[direction];
+    uint64_t bytes = side->message_bytes, start_ns = side->start_ns;
+    framing_drop(framing, side);
+    if (bytes)
+        framing_bulk(framing, direction, bytes, start_ns);
+}
+
+void framing_lose(struct framing *framing, enum direction direction, uint8_t seek_state)
+{
+    framing_pass(framing, direction);
+    framing->side[direction].state = seek_state;
+    count(framing->shared->counters, COUNT_framed_lost, 1);
 }
 
 uint32_t framing_fill_head(struct framing_side *side, struct slice data, uint32_t need,
@@ -148,6 +186,43 @@ void framing_shift(struct framing *framing, enum direction direction, uint64_t t
     side->message_bytes--;
     side->start_ns = time_ns;
     framing_bulk(framing, direction, 1, time_ns);
+}
+
+static bool may_begin(const struct framing_side *side, struct slice beginning)
+{
+    uint32_t bytes = side->head_bytes < beginning.bytes ? side->head_bytes : beginning.bytes;
+    return memcmp(side->head, beginning.data, bytes) == 0;
+}
+
+static void shift_to(struct framing *framing, enum direction direction, struct slice beginning,
+                     uint64_t time_ns)
+{
+    while (!may_begin(&framing->side[direction], beginning))
+        framing_shift(framing, direction, time_ns);
+}
+
+uint32_t framing_seek(struct framing *framing, enum direction direction, struct slice data,
+                      struct slice beginning, uint32_t need, uint64_t time_ns)
+{
+    struct framing_side *side = &framing->side[direction];
+    if (!side->head_bytes) {
+        const uint8_t *found = memchr(data.data, beginning.data[0], data.bytes);
+        uint32_t before = found ? (uint32_t)(found - data.data) : data.bytes;
+        if (before) {
+            framing_bulk(framing, direction, before, time_ns);
+            return before;
+        }
+    }
+    uint32_t used = framing_fill_head(side, (struct slice){data.data, 1}, need, time_ns);
+    shift_to(framing, direction, beginning, time_ns);
+    return used;
+}
+
+void framing_seek_on(struct framing *framing, enum direction direction, struct slice beginning,
+                     uint64_t time_ns)
+{
+    framing_shift(framing, direction, time_ns);
+    shift_to(framing, direction, beginning, time_ns);
 }
 
 enum { CONSOLE_VERSION_BYTES = 12 }; /* "RFB 003.008\n", RFC 6143 section 7.1.1 */

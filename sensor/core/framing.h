@@ -75,11 +75,29 @@ void framing_bulk(struct framing *framing, enum direction direction, uint64_t by
 /* False, and counted, when memory is short. */
 bool framing_keep(struct framing *framing, struct framing_side *side, const uint8_t *data,
                   uint32_t bytes);
+/* Keeps of it what fits below `limit` bytes of the message; false as framing_keep. */
+bool framing_keep_within(struct framing *framing, struct framing_side *side, struct slice data,
+                         uint32_t limit);
+/* What there is of the part at hand, taken off what is left of it. */
+struct slice framing_take(struct framing_side *side, struct slice data);
+/* Hands up what was kept. */
+void framing_hand_up_held(struct framing *framing, enum direction direction,
+                          enum framed_protocol protocol);
+/* The message at hand is counted instead of handed up. */
+void framing_pass(struct framing *framing, enum direction direction);
+/* What is at hand is no message, nor what follows: it is passed, and the next is sought. */
+void framing_lose(struct framing *framing, enum direction direction, uint8_t seek_state);
 /* Takes bytes of a head of `need` bytes, the message's first ones; returns how many. */
 uint32_t framing_fill_head(struct framing_side *side, struct slice data, uint32_t need,
                            uint64_t time_ns);
 /* Drops the first byte of the head, which begins no message. */
 void framing_shift(struct framing *framing, enum direction direction, uint64_t time_ns);
+/* As framing_fill_head, of a head that begins so; all before it is counted. */
+uint32_t framing_seek(struct framing *framing, enum direction direction, struct slice data,
+                      struct slice beginning, uint32_t need, uint64_t time_ns);
+/* It was none after all: the next one in the same bytes. */
+void framing_seek_on(struct framing *framing, enum direction direction, struct slice beginning,
+                     uint64_t time_ns);
 enum start_verdict console_start(const uint8_t *data, uint32_t bytes);
 /* Forgets the message at hand. */
 void framing_drop(struct framing *framing, struct framing_side *side);

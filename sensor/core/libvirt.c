@@ -97,11 +97,7 @@ enum start_verdict libvirt_start(bool decrypted, enum direction direction, const
 /* What is here is no message: bytes that SASL has sealed, or an error of ours. */
 static void give_up(struct framing *framing, enum direction direction)
 {
-    struct framing_side *side = &framing->side[direction];
-    uint64_t bytes = side->message_bytes, start_ns = side->start_ns;
-    framing_drop(framing, side);
-    if (bytes)
-        framing_bulk(framing, direction, bytes, start_ns);
+    framing_pass(framing, direction);
     count(framing->shared->counters, COUNT_framed_lost, 1);
     framing->turn = TURN_OPAQUE;
 }
@@ -113,21 +109,15 @@ static bool is_wanted(const struct header *header)
             header->type == REPLY_WITH_FDS);
 }
 
-static void hand_up(struct framing *framing, enum direction direction)
-{
-    const struct kept *held = &framing->side[direction].held;
-    framing_hand_up(framing, direction, FRAMED_LIBVIRT, (struct slice){held->data, held->bytes});
-}
-
 /* Of a stream the bytes are counted; events and pings pass. */
 static void finish(struct framing *framing, enum direction direction)
 {
     struct framing_side *side = &framing->side[direction];
-    uint64_t bytes = side->message_bytes, start_ns = side->start_ns;
     uint32_t type = read_header(side->head).type;
-    framing_drop(framing, side);
     if (type == STREAM || type == STREAM_HOLE)
-        framing_bulk(framing, direction, bytes, start_ns);
+        framing_pass(framing, direction);
+    else
+        framing_drop(framing, side);
 }
 
 static void take_header(struct framing *framing, enum direction direction)
@@ -151,7 +141,7 @@ static void take_header(struct framing *framing, enum direction direction)
         side->flags |= FRAMED_CUT;
     side->state = LIBVIRT_MESSAGE;
     if (!side->left)
-        hand_up(framing, direction);
+        framing_hand_up_held(framing, direction, FRAMED_LIBVIRT);
 }
 
 static uint32_t step_boundary(struct framing *framing, enum direction direction,
@@ -176,20 +166,16 @@ static uint32_t step_boundary(struct framing *framing, enum direction direction,
 static uint32_t step_message(struct framing *framing, enum direction direction, struct slice data)
 {
     struct framing_side *side = &framing->side[direction];
-    uint32_t bytes = side->left < data.bytes ? (uint32_t)side->left : data.bytes;
-    uint32_t room = side->held.bytes < side->keep ? side->keep - side->held.bytes : 0;
-    side->left -= bytes;
-    side->message_bytes += bytes;
-    if (side->state == LIBVIRT_MESSAGE &&
-        !framing_keep(framing, side, data.data, bytes < room ? bytes : room))
+    struct slice part = framing_take(side, data);
+    if (side->state == LIBVIRT_MESSAGE && !framing_keep_within(framing, side, part, side->keep))
         side->state = LIBVIRT_PASSING;
     if (side->left)
-        return bytes;
+        return part.bytes;
     if (side->state == LIBVIRT_MESSAGE)
-        hand_up(framing, direction);
+        framing_hand_up_held(framing, direction, FRAMED_LIBVIRT);
     else
         finish(framing, direction);
-    return bytes;
+    return part.bytes;
 }
 
 /* A header is looked for byte by byte: its program stands behind a length that may be any. */
@@ -233,11 +219,5 @@ uint32_t libvirt_data(struct framing *framing, enum direction direction, const u
 
 void libvirt_gap(struct framing *framing, enum direction direction)
 {
-    struct framing_side *side = &framing->side[direction];
-    uint64_t bytes = side->message_bytes, start_ns = side->start_ns;
-    framing_drop(framing, side);
-    if (bytes)
-        framing_bulk(framing, direction, bytes, start_ns);
-    side->state = LIBVIRT_SEEK;
-    count(framing->shared->counters, COUNT_framed_lost, 1);
+    framing_lose(framing, direction, LIBVIRT_SEEK);
 }

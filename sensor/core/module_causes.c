@@ -1,13 +1,12 @@
-#include "module.h"
+#include "module_arrays.h"
 
 #include "causes.h"
 
-/* The arrays of a call, as buffers of Python; all checked before the core reads an index out of them. */
 enum {
     PARENT_START, PARENT_REPLY, PARENT_DONE, PARENT_ROW, CHILD_START, CHILD_END, CHILD_DONE,
     CHILD_KIND, CHILD_TARGET, CHILD_FAILED, OPTION_FROM, OPTION_PARENT, OPTION_LOG, OPTION_SHARE,
     WINDOW_ARRAYS,
-    GROUP = WINDOW_ARRAYS, DENSITY, COUNT_LOG, REPEAT_LOG, SLACK, MODEL_END, 
+    GROUP = WINDOW_ARRAYS, DENSITY, COUNT_LOG, REPEAT_LOG, SLACK, MODEL_END,
     MODEL_ARRAYS = MODEL_END - GROUP,
     HELD = MODEL_END, SEEN, TALLY_GAP, TALLY_COUNT, TALLY_UNEXPLAINED, TALLY_REPEAT, TALLY_END,
     TALLY_ARRAYS = TALLY_END - TALLY_GAP,
@@ -24,85 +23,6 @@ static const unsigned char item_bytes[ARRAYS] = {
     [TALLY_REPEAT] = 8, [SHARE] = 8,
 };
 
-struct arrays {
-    Py_buffer view[ARRAYS]; /* owned while .buf is set */
-    Py_ssize_t size[ARRAYS];
-    int32_t groups;
-};
-
-static void arrays_close(struct arrays *a)
-{
-    for (int i = 0; i < ARRAYS; i++)
-        if (a->view[i].obj)
-            PyBuffer_Release(&a->view[i]);
-}
-
-static bool take(struct arrays *a, int which, PyObject *object)
-{
-    int flags = which >= HELD ? PyBUF_CONTIG : PyBUF_CONTIG_RO;
-    if (PyObject_GetBuffer(object, &a->view[which], flags))
-        return false;
-    if (a->view[which].itemsize != item_bytes[which]) {
-        PyErr_Format(PyExc_ValueError, "array %d: items of %zd bytes, not %d", which,
-                     a->view[which].itemsize, (int)item_bytes[which]);
-        return false;
-    }
-    a->size[which] = a->view[which].len / item_bytes[which];
-    return true;
-}
-
-static bool take_all(struct arrays *a, int first, int count, PyObject *tuple)
-{
-    if (!PyTuple_Check(tuple) || PyTuple_Size(tuple) != count) {
-        PyErr_Format(PyExc_TypeError, "a tuple of %d arrays", count);
-        return false;
-    }
-    for (int i = 0; i < count; i++)
-        if (!take(a, first + i, PyTuple_GetItem(tuple, i)))
-            return false;
-    return true;
-}
-
-static bool sized(const struct arrays *a, int which, Py_ssize_t size)
-{
-    if (a->size[which] == size)
-        return true;
-    PyErr_Format(PyExc_ValueError, "array %d: %zd items, not %zd", which, a->size[which], size);
-    return false;
-}
-
-static bool all_sized(const struct arrays *a, int first, int last, Py_ssize_t size)
-{
-    for (int i = first; i <= last; i++)
-        if (!sized(a, i, size))
-            return false;
-    return true;
-}
-
-static bool within(const struct arrays *a, int which, int32_t least, int32_t below)
-{
-    const int32_t *items = a->view[which].buf;
-    for (Py_ssize_t i = 0; i < a->size[which]; i++)
-        if (items[i] < least || items[i] >= below) {
-            PyErr_Format(PyExc_ValueError, "array %d: item %zd is out of range", which, i);
-            return false;
-        }
-    return true;
-}
-
-/* Each child has an option, and the options are all there. */
-static bool options_good(const struct arrays *a)
-{
-    const int32_t *from = a->view[OPTION_FROM].buf;
-    Py_ssize_t children = a->size[CHILD_START];
-    bool good = from[0] == 0 && from[children] == a->size[OPTION_PARENT];
-    for (Py_ssize_t i = 0; good && i < children; i++)
-        good = from[i] < from[i + 1] && from[i + 1] <= from[children];
-    if (!good)
-        PyErr_SetString(PyExc_ValueError, "options out of order");
-    return good;
-}
-
 static bool held_good(const struct arrays *a)
 {
     const int32_t *from = a->view[OPTION_FROM].buf, *held = a->view[HELD].buf;
@@ -114,7 +34,7 @@ static bool held_good(const struct arrays *a)
     return true;
 }
 
-static bool shapes_good(struct arrays *a, const struct causes *c)
+static bool shapes_good(const struct arrays *a, const struct causes *c)
 {
     Py_ssize_t parents = a->size[PARENT_START], children = a->size[CHILD_START], kinds = c->kinds,
                rows = c->rows, options = a->size[OPTION_PARENT],
@@ -124,27 +44,26 @@ static bool shapes_good(struct arrays *a, const struct causes *c)
         PyErr_SetString(PyExc_ValueError, "more than the core takes");
         return false;
     }
-    a->groups = (int32_t)groups;
-    return all_sized(a, PARENT_START, PARENT_ROW, parents) &&
-           all_sized(a, CHILD_START, CHILD_FAILED, children) &&
-           sized(a, OPTION_FROM, children + 1) &&
-           all_sized(a, OPTION_PARENT, OPTION_SHARE, options) &&
-           sized(a, GROUP, rows * (kinds + 2) * (kinds + 1)) &&
-           sized(a, DENSITY, groups * CAUSES_SLOTS * CAUSES_BINS) &&
-           sized(a, COUNT_LOG, rows * kinds * CAUSES_COUNTS) &&
-           sized(a, REPEAT_LOG, CAUSES_REPEATS) && sized(a, SLACK, rows) &&
-           sized(a, HELD, children) && within(a, PARENT_ROW, 0, c->rows) &&
-           within(a, CHILD_KIND, 0, c->kinds) && within(a, OPTION_PARENT, -1, (int32_t)parents) &&
-           within(a, GROUP, -1, a->groups) && options_good(a) && held_good(a);
+    return arrays_all_sized(a, PARENT_START, PARENT_ROW, parents) &&
+           arrays_all_sized(a, CHILD_START, CHILD_FAILED, children) &&
+           arrays_all_sized(a, OPTION_PARENT, OPTION_SHARE, options) &&
+           arrays_sized(a, GROUP, rows * (kinds + 2) * (kinds + 1)) &&
+           arrays_sized(a, DENSITY, groups * CAUSES_SLOTS * CAUSES_BINS) &&
+           arrays_sized(a, COUNT_LOG, rows * kinds * CAUSES_COUNTS) &&
+           arrays_sized(a, REPEAT_LOG, CAUSES_REPEATS) && arrays_sized(a, SLACK, rows) &&
+           arrays_sized(a, HELD, children) && arrays_within(a, PARENT_ROW, 0, rows) &&
+           arrays_within(a, CHILD_KIND, 0, kinds) && arrays_within(a, OPTION_PARENT, -1, parents) &&
+           arrays_within(a, GROUP, -1, groups) &&
+           arrays_cut_up(a, OPTION_FROM, children, options) && held_good(a);
 }
 
 static bool tally_good(const struct arrays *a, const struct causes *c)
 {
     Py_ssize_t kinds = c->kinds, rows = c->rows;
-    return sized(a, TALLY_GAP, a->size[DENSITY]) &&
-           sized(a, TALLY_COUNT, rows * kinds * CAUSES_COUNTS) &&
-           sized(a, TALLY_UNEXPLAINED, rows * (kinds + 2)) &&
-           sized(a, TALLY_REPEAT, CAUSES_REPEATS);
+    return arrays_sized(a, TALLY_GAP, a->size[DENSITY]) &&
+           arrays_sized(a, TALLY_COUNT, rows * kinds * CAUSES_COUNTS) &&
+           arrays_sized(a, TALLY_UNEXPLAINED, rows * (kinds + 2)) &&
+           arrays_sized(a, TALLY_REPEAT, CAUSES_REPEATS);
 }
 
 static void point(struct causes *c, const struct arrays *a)
@@ -182,8 +101,9 @@ static bool taken(struct arrays *a, struct causes *c, PyObject *window, PyObject
         return false;
     c->kinds = kinds;
     c->rows = rows;
-    if (!take_all(a, 0, WINDOW_ARRAYS, window) || !take_all(a, GROUP, MODEL_ARRAYS, tables) ||
-        !take(a, HELD, held) || !shapes_good(a, c))
+    if (!arrays_take_all(a, 0, WINDOW_ARRAYS, window) ||
+        !arrays_take_all(a, GROUP, MODEL_ARRAYS, tables) || !arrays_take(a, HELD, held) ||
+        !shapes_good(a, c))
         return false;
     point(c, a);
     return true;
@@ -204,16 +124,16 @@ static PyObject *propose(PyObject *module, PyObject *args)
 {
     (void)module;
     PyObject *window, *model, *held, *seen, *share;
-    struct arrays a = {0};
+    struct arrays a = {.item_bytes = item_bytes, .written = HELD};
     struct causes c = {0};
     if (!PyArg_ParseTuple(args, "O!O!OOO", &PyTuple_Type, &window, &PyTuple_Type, &model, &held,
                           &seen, &share))
         return NULL;
     bool checked = taken(&a, &c, window, model, held);
     if (checked && seen != Py_None)
-        checked = take(&a, SEEN, seen) && sized(&a, SEEN, a.size[OPTION_PARENT]);
+        checked = arrays_take(&a, SEEN, seen) && arrays_sized(&a, SEEN, a.size[OPTION_PARENT]);
     if (checked)
-        checked = take(&a, SHARE, share) && sized(&a, SHARE, a.size[OPTION_PARENT]);
+        checked = arrays_take(&a, SHARE, share) && arrays_sized(&a, SHARE, a.size[OPTION_PARENT]);
     if (checked)
         causes_propose(&c, a.view[SEEN].buf, a.view[SHARE].buf);
     return finished(&a, checked, checked);
@@ -223,7 +143,7 @@ static PyObject *greedy(PyObject *module, PyObject *args)
 {
     (void)module;
     PyObject *window, *model, *held;
-    struct arrays a = {0};
+    struct arrays a = {.item_bytes = item_bytes, .written = HELD};
     struct causes c = {0};
     if (!PyArg_ParseTuple(args, "O!O!O", &PyTuple_Type, &window, &PyTuple_Type, &model, &held))
         return NULL;
@@ -243,16 +163,16 @@ static PyObject *sample(PyObject *module, PyObject *args)
     int sweeps, every;
     double cold;
     unsigned long long seed;
-    struct arrays a = {0};
+    struct arrays a = {.item_bytes = item_bytes, .written = HELD};
     struct causes c = {0};
     if (!PyArg_ParseTuple(args, "O!O!OidKOOi", &PyTuple_Type, &window, &PyTuple_Type, &model, &held,
                           &sweeps, &cold, &seed, &seen, &tally, &every))
         return NULL;
     bool checked = taken(&a, &c, window, model, held), done = false;
     if (checked && seen != Py_None)
-        checked = take(&a, SEEN, seen) && sized(&a, SEEN, a.size[OPTION_PARENT]);
+        checked = arrays_take(&a, SEEN, seen) && arrays_sized(&a, SEEN, a.size[OPTION_PARENT]);
     if (checked && tally != Py_None)
-        checked = take_all(&a, TALLY_GAP, TALLY_ARRAYS, tally) && tally_good(&a, &c);
+        checked = arrays_take_all(&a, TALLY_GAP, TALLY_ARRAYS, tally) && tally_good(&a, &c);
     if (checked && every < 1) {
         PyErr_SetString(PyExc_ValueError, "tally_every: at least 1");
         checked = false;

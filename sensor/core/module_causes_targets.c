@@ -1,9 +1,8 @@
-#include "module.h"
+#include "module_arrays.h"
 
 #include "causes.h"
 #include "causes_targets.h"
 
-/* The arrays of a call, as buffers of Python; all checked before the core reads an index out of them. */
 enum {
     OPTION_FROM, OPTION_PARENT, OPTION_PAIR, CHILD_KIND, BASE, NOBODY_LOG, OPTION_ARRAYS,
     VOTES = OPTION_ARRAYS, ALL, AMONG, RELATION, VOTES_END, VOTE_ARRAYS = VOTES_END - VOTES,
@@ -16,75 +15,20 @@ static const unsigned char item_bytes[ARRAYS] = {
     [SEEN] = 8,        [OUT] = 8,
 };
 
-struct arrays {
-    Py_buffer view[ARRAYS]; /* owned while .obj is set */
-    Py_ssize_t size[ARRAYS];
-};
-
-static void arrays_close(struct arrays *a)
-{
-    for (int i = 0; i < ARRAYS; i++)
-        if (a->view[i].obj)
-            PyBuffer_Release(&a->view[i]);
-}
-
-static bool take(struct arrays *a, int which, PyObject *object)
-{
-    if (PyObject_GetBuffer(object, &a->view[which], which == OUT ? PyBUF_CONTIG : PyBUF_CONTIG_RO))
-        return false;
-    if (a->view[which].itemsize != item_bytes[which]) {
-        PyErr_Format(PyExc_ValueError, "array %d: items of %zd bytes, not %d", which,
-                     a->view[which].itemsize, (int)item_bytes[which]);
-        return false;
-    }
-    a->size[which] = a->view[which].len / item_bytes[which];
-    return true;
-}
-
-static bool take_all(struct arrays *a, int first, int count, PyObject *tuple)
-{
-    if (PyTuple_Size(tuple) != count) {
-        PyErr_Format(PyExc_TypeError, "a tuple of %d arrays", count);
-        return false;
-    }
-    for (int i = 0; i < count; i++)
-        if (!take(a, first + i, PyTuple_GetItem(tuple, i)))
-            return false;
-    return true;
-}
-
-static bool below(const struct arrays *a, int which, int32_t least, Py_ssize_t limit)
-{
-    const int32_t *items = a->view[which].buf;
-    for (Py_ssize_t i = 0; i < a->size[which]; i++)
-        if (items[i] < least || items[i] >= limit)
-            return false;
-    return true;
-}
-
-static bool options_good(const struct arrays *a)
-{
-    const int32_t *from = a->view[OPTION_FROM].buf;
-    Py_ssize_t children = a->size[CHILD_KIND], options = a->size[OPTION_PARENT];
-    if (a->size[OPTION_FROM] != children + 1 || options > INT32_MAX || from[0] ||
-        from[children] != options)
-        return false;
-    for (Py_ssize_t i = 0; i < children; i++)
-        if (from[i] >= from[i + 1])
-            return false;
-    return true;
-}
-
 static bool shapes_good(const struct arrays *a, Py_ssize_t out)
 {
-    Py_ssize_t options = a->size[OPTION_PARENT], pairs = a->size[VOTES];
-    bool good = options_good(a) && a->size[OPTION_PAIR] == options && a->size[BASE] == options &&
-                a->size[ALL] == pairs && a->size[AMONG] == pairs && a->size[RELATION] == pairs &&
-                (!a->view[SEEN].obj || a->size[SEEN] == options) && a->size[OUT] == out &&
-                below(a, OPTION_PAIR, -1, pairs) && below(a, CHILD_KIND, 0, a->size[NOBODY_LOG]);
-    if (!good)
-        PyErr_SetString(PyExc_ValueError, "arrays that do not fit");
-    return good;
+    Py_ssize_t children = a->size[CHILD_KIND], options = a->size[OPTION_PARENT],
+               pairs = a->size[VOTES];
+    if (options > INT32_MAX) {
+        PyErr_SetString(PyExc_ValueError, "more than the core takes");
+        return false;
+    }
+    return arrays_cut_up(a, OPTION_FROM, children, options) &&
+           arrays_sized(a, OPTION_PAIR, options) && arrays_sized(a, BASE, options) &&
+           arrays_all_sized(a, ALL, RELATION, pairs) &&
+           (!a->view[SEEN].obj || arrays_sized(a, SEEN, options)) && arrays_sized(a, OUT, out) &&
+           arrays_within(a, OPTION_PAIR, -1, pairs) &&
+           arrays_within(a, CHILD_KIND, 0, a->size[NOBODY_LOG]);
 }
 
 static void point(struct causes_targets *t, const struct arrays *a)
@@ -110,8 +54,9 @@ static bool taken(struct arrays *a, struct causes_targets *t, PyObject *args, bo
     PyObject *options, *votes, *seen, *out;
     if (!PyArg_ParseTuple(args, "O!O!OO", &PyTuple_Type, &options, &PyTuple_Type, &votes, &seen,
                           &out) ||
-        !take_all(a, 0, OPTION_ARRAYS, options) || !take_all(a, VOTES, VOTE_ARRAYS, votes) ||
-        (seen != Py_None && !take(a, SEEN, seen)) || !take(a, OUT, out) ||
+        !arrays_take_all(a, 0, OPTION_ARRAYS, options) ||
+        !arrays_take_all(a, VOTES, VOTE_ARRAYS, votes) ||
+        (seen != Py_None && !arrays_take(a, SEEN, seen)) || !arrays_take(a, OUT, out) ||
         !shapes_good(a, per_pair ? a->size[VOTES] : a->size[OPTION_PARENT]))
         return false;
     point(t, a);
@@ -121,7 +66,7 @@ static bool taken(struct arrays *a, struct causes_targets *t, PyObject *args, bo
 static PyObject *weigh(PyObject *module, PyObject *args)
 {
     (void)module;
-    struct arrays a = {0};
+    struct arrays a = {.item_bytes = item_bytes, .written = OUT};
     struct causes_targets t = {0};
     bool good = taken(&a, &t, args, false);
     if (good)
@@ -135,7 +80,7 @@ static PyObject *weigh(PyObject *module, PyObject *args)
 static PyObject *vote(PyObject *module, PyObject *args)
 {
     (void)module;
-    struct arrays a = {0};
+    struct arrays a = {.item_bytes = item_bytes, .written = OUT};
     struct causes_targets t = {0};
     bool good = taken(&a, &t, args, true);
     if (good)

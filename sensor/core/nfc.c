@@ -73,13 +73,7 @@ enum start_verdict nfc_start(const uint8_t *data, uint32_t bytes)
 
 void nfc_lose(struct framing *framing, enum direction direction)
 {
-    struct framing_side *side = &framing->side[direction];
-    uint64_t bytes = side->message_bytes, start_ns = side->start_ns;
-    framing_drop(framing, side);
-    if (bytes)
-        framing_bulk(framing, direction, bytes, start_ns);
-    side->state = NFC_SEEK;
-    count(framing->shared->counters, COUNT_framed_lost, 1);
+    framing_lose(framing, direction, NFC_SEEK);
 }
 
 /* Texts behind the 264 bytes. False: there is no such length. */
@@ -121,7 +115,6 @@ static void take_fssrvr_io(struct framing *framing, enum direction direction)
     const uint8_t *message = side->held.data;
     bool write = little32(message + 4) == FSSRVR_WRITE;
     uint32_t length = little32(message + 16);
-    uint64_t start_ns = side->start_ns;
     if (direction == TO_SERVER && !write)
         framing->reads = true;
     bool lost = (direction == TO_CLIENT && framing->reads) || length > TRANSFER_BYTES_MAX;
@@ -129,8 +122,7 @@ static void take_fssrvr_io(struct framing *framing, enum direction direction)
         nfc_lose(framing, direction);
         return;
     }
-    framing_drop(framing, side);
-    framing_bulk(framing, direction, NFC_MESSAGE_BYTES, start_ns);
+    framing_pass(framing, direction);
     side->left = direction == TO_SERVER && write ? length : 0;
     side->state = side->left ? NFC_BULK : NFC_BOUNDARY;
 }
@@ -146,9 +138,7 @@ static bool is_empty(const uint8_t *message)
 
 static void hand_up(struct framing *framing, enum direction direction, uint32_t type)
 {
-    struct framing_side *side = &framing->side[direction];
-    framing_hand_up(framing, direction, FRAMED_NFC,
-                    (struct slice){side->held.data, side->held.bytes});
+    framing_hand_up_held(framing, direction, FRAMED_NFC);
     if (type == NFC_AIO_SESSION && direction == TO_CLIENT)
         framing->aio = true;
     if (has_unknown_rest(type))
@@ -216,22 +206,19 @@ uint32_t nfc_take_extra(struct framing *framing, enum direction direction, struc
                         enum framed_protocol protocol)
 {
     struct framing_side *side = &framing->side[direction];
-    uint32_t bytes = side->left < data.bytes ? (uint32_t)side->left : data.bytes;
-    uint32_t room = side->held.bytes < KEPT_BYTES_MAX ? KEPT_BYTES_MAX - side->held.bytes : 0;
-    uint32_t kept = bytes < room ? bytes : room;
-    side->left -= bytes;
-    side->message_bytes += bytes;
+    struct slice part = framing_take(side, data);
+    uint32_t held = side->held.bytes;
     if (!(side->flags & FRAMED_CUT) &&
-        (!framing_keep(framing, side, data.data, kept) || kept < bytes))
+        (!framing_keep_within(framing, side, part, KEPT_BYTES_MAX) ||
+         side->held.bytes - held < part.bytes))
         side->flags |= FRAMED_CUT;
     if (side->left)
-        return bytes;
+        return part.bytes;
     if (protocol == FRAMED_NFC)
         hand_up(framing, direction, little32(side->held.data));
     else
-        framing_hand_up(framing, direction, protocol,
-                        (struct slice){side->held.data, side->held.bytes});
-    return bytes;
+        framing_hand_up_held(framing, direction, protocol);
+    return part.bytes;
 }
 
 /* The header of file data, behind its 264 bytes: nfclib.py. */
@@ -247,9 +234,7 @@ static uint32_t step_data(struct framing *framing, enum direction direction, str
         nfc_lose(framing, direction);
         return used;
     }
-    uint64_t bytes = side->message_bytes, start_ns = side->start_ns;
-    framing_drop(framing, side);
-    framing_bulk(framing, direction, bytes, start_ns);
+    framing_pass(framing, direction);
     side->left = length;
     side->state = length ? NFC_BULK : NFC_BOUNDARY;
     return used;

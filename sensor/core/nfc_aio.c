@@ -70,13 +70,6 @@ static bool is_certain(const struct framing *framing, const uint8_t *header)
            (apart <= OPERATIONS_APART_MAX || -apart <= OPERATIONS_APART_MAX);
 }
 
-static void hand_up(struct framing *framing, enum direction direction)
-{
-    struct framing_side *side = &framing->side[direction];
-    framing_hand_up(framing, direction, FRAMED_NFC_AIO,
-                    (struct slice){side->held.data, side->held.bytes});
-}
-
 /* The payload is there. The key behind a DDB_GET has no published length: the next frame is looked
  * for. */
 static void take_payload(struct framing *framing, enum direction direction)
@@ -92,7 +85,7 @@ static void take_payload(struct framing *framing, enum direction direction)
         side->state = NFC_AIO_EXTRA;
         return;
     }
-    hand_up(framing, direction);
+    framing_hand_up_held(framing, direction, FRAMED_NFC_AIO);
     if (path || type == AIO_DDB_GET)
         side->state = NFC_SEEK;
 }
@@ -132,14 +125,12 @@ static uint32_t step_header(struct framing *framing, enum direction direction, s
 static uint32_t step_payload(struct framing *framing, enum direction direction, struct slice data)
 {
     struct framing_side *side = &framing->side[direction];
-    uint32_t bytes = side->left < data.bytes ? (uint32_t)side->left : data.bytes;
-    side->left -= bytes;
-    side->message_bytes += bytes;
-    if (!framing_keep(framing, side, data.data, bytes))
+    struct slice part = framing_take(side, data);
+    if (!framing_keep(framing, side, part.data, part.bytes))
         nfc_lose(framing, direction);
     else if (!side->left)
         take_payload(framing, direction);
-    return bytes;
+    return part.bytes;
 }
 
 /* Contents follow a write's request and a read's answer. */
@@ -150,9 +141,7 @@ static void take_io(struct framing *framing, enum direction direction)
     uint32_t operation = little32(payload + 8), extra = little32(payload + 36);
     bool carries = operation == (direction == TO_SERVER ? AIO_WRITE : AIO_READ);
     bool known = operation <= AIO_READ && (!carries || extra <= IO_EXTRA_BYTES_MAX);
-    uint64_t bytes = side->message_bytes, start_ns = side->start_ns;
-    framing_drop(framing, side);
-    framing_bulk(framing, direction, bytes, start_ns);
+    framing_pass(framing, direction);
     side->left = carries ? extra : 0;
     if (!known)
         side->state = NFC_SEEK;
@@ -174,26 +163,16 @@ static uint32_t step_seek(struct framing *framing, enum direction direction, str
                           uint64_t time_ns)
 {
     struct framing_side *side = &framing->side[direction];
-    if (!side->head_bytes) {
-        const uint8_t *found = memchr(data.data, magic[0], data.bytes);
-        uint32_t before = found ? (uint32_t)(found - data.data) : data.bytes;
-        framing_bulk(framing, direction, before, time_ns);
-        if (before)
-            return before;
-    }
-    uint32_t used = framing_fill_head(side, (struct slice){data.data, 1}, AIO_HEADER_BYTES, time_ns);
-    while (side->head_bytes && aio_start(side->head, side->head_bytes) == START_NO)
-        framing_shift(framing, direction, time_ns);
+    const struct slice sought = {magic, sizeof magic};
+    uint32_t used = framing_seek(framing, direction, data, sought, AIO_HEADER_BYTES, time_ns);
     if (side->head_bytes < AIO_HEADER_BYTES)
         return used;
     if (is_certain(framing, side->head)) {
         count(framing->shared->counters, COUNT_framed_resynchronised, 1);
         take_header(framing, direction);
-        return used;
+    } else {
+        framing_seek_on(framing, direction, sought, time_ns);
     }
-    do
-        framing_shift(framing, direction, time_ns);
-    while (side->head_bytes && aio_start(side->head, side->head_bytes) == START_NO);
     return used;
 }
 

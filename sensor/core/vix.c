@@ -57,16 +57,9 @@ enum start_verdict vix_start(enum direction direction, const uint8_t *data, uint
     return parse(direction, data, &layout) ? START_YES : START_NO;
 }
 
-/* The rest is counted until a message is certain to begin. */
 static void lose(struct framing *framing, enum direction direction)
 {
-    struct framing_side *side = &framing->side[direction];
-    uint64_t bytes = side->message_bytes, start_ns = side->start_ns;
-    framing_drop(framing, side);
-    if (bytes)
-        framing_bulk(framing, direction, bytes, start_ns);
-    side->state = VIX_SEEK;
-    count(framing->shared->counters, COUNT_framed_lost, 1);
+    framing_lose(framing, direction, VIX_SEEK);
 }
 
 /* Of a request all, or, where it is longer than one may be, its header; of an answer the header and
@@ -125,7 +118,7 @@ static void hand_up(struct framing *framing, enum direction direction)
         kept_shorten(held, held->bytes - VIX_HEADER_BYTES);
     else if (layout.request && blank_request(held, &layout))
         side->flags |= FRAMED_BLANKED;
-    framing_hand_up(framing, direction, FRAMED_VIX, (struct slice){held->data, held->bytes});
+    framing_hand_up_held(framing, direction, FRAMED_VIX);
     side->auth_data = auth;
 }
 
@@ -154,15 +147,12 @@ static uint32_t step_boundary(struct framing *framing, enum direction direction,
 static uint32_t step_message(struct framing *framing, enum direction direction, struct slice data)
 {
     struct framing_side *side = &framing->side[direction];
-    uint32_t bytes = side->left < data.bytes ? (uint32_t)side->left : data.bytes;
-    uint32_t room = side->held.bytes < side->keep ? side->keep - side->held.bytes : 0;
-    side->left -= bytes;
-    side->message_bytes += bytes;
-    if (!framing_keep(framing, side, data.data, bytes < room ? bytes : room))
+    struct slice part = framing_take(side, data);
+    if (!framing_keep_within(framing, side, part, side->keep))
         lose(framing, direction);
     else if (!side->left)
         hand_up(framing, direction);
-    return bytes;
+    return part.bytes;
 }
 
 /* Whether the message counts its authentication data is unverified: both is taken. */
@@ -170,41 +160,26 @@ static uint32_t step_auth_data(struct framing *framing, enum direction direction
                                struct slice data)
 {
     struct framing_side *side = &framing->side[direction];
-    uint32_t bytes = side->left < data.bytes ? (uint32_t)side->left : data.bytes;
-    side->left -= bytes;
-    side->message_bytes += bytes;
-    if (!side->left) {
-        uint64_t skipped = side->message_bytes, start_ns = side->start_ns;
-        framing_drop(framing, side);
-        framing_bulk(framing, direction, skipped, start_ns);
-    }
-    return bytes;
+    struct slice part = framing_take(side, data);
+    if (!side->left)
+        framing_pass(framing, direction);
+    return part.bytes;
 }
 
 static uint32_t step_seek(struct framing *framing, enum direction direction, struct slice data,
                           uint64_t time_ns)
 {
     struct framing_side *side = &framing->side[direction];
-    if (!side->head_bytes) {
-        const uint8_t *found = memchr(data.data, beginning[0], data.bytes);
-        uint32_t before = found ? (uint32_t)(found - data.data) : data.bytes;
-        framing_bulk(framing, direction, before, time_ns);
-        if (before)
-            return before;
-    }
-    uint32_t used = framing_fill_head(side, (struct slice){data.data, 1}, VIX_COMMON_BYTES, time_ns);
-    while (side->head_bytes && !begins(side->head, side->head_bytes))
-        framing_shift(framing, direction, time_ns);
+    const struct slice sought = {beginning, sizeof beginning};
+    uint32_t used = framing_seek(framing, direction, data, sought, VIX_COMMON_BYTES, time_ns);
     if (side->head_bytes < VIX_COMMON_BYTES)
         return used;
     if (vix_start(direction, side->head, side->head_bytes) == START_YES) {
         count(framing->shared->counters, COUNT_framed_resynchronised, 1);
         take_common(framing, direction);
-        return used;
+    } else {
+        framing_seek_on(framing, direction, sought, time_ns);
     }
-    do
-        framing_shift(framing, direction, time_ns);
-    while (side->head_bytes && !begins(side->head, side->head_bytes));
     return used;
 }
 

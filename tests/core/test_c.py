@@ -4,8 +4,10 @@ The first line of a program names the core sources it links: `/* links: stream.c
 ends with 0 when every check held, and with 77 when it could not run here, having printed why.
 """
 
+import os
 import re
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 CORE = ROOT / "sensor" / "core"
 TESTS = ROOT / "tests" / "core"
+BUILD = ROOT / "build" / "core-tests"
 PROGRAMS = sorted(TESTS.glob("test_*.c"))
 SKIPPED = 77
 SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
@@ -27,21 +30,37 @@ def linked_sources(program: Path) -> list[Path]:
     return [path for name in match[1].split() for path in sorted(CORE.glob(name))]
 
 
+def compiled(source: Path, compiler: str) -> Path:
+    """Its object, made once for all programs, unless one is newer than all it is made of."""
+    made = BUILD / compiler / f"{source.stem}.o"
+    headers = [*CORE.glob("*.h"), *(TESTS.glob("*.h") if source.parent == TESTS else ())]
+    if not is_newer(made, [source, *headers]):
+        run([compiler, *FLAGS, *SANITIZERS, f"-I{CORE}", f"-I{TESTS}", "-c", source, "-o", made])
+    return made
+
+
 def build(program: Path, compiler: str) -> Path:
-    """The program, compiled unless the one built before is newer than all it is made of."""
-    binary = ROOT / "build" / "core-tests" / compiler / program.stem
-    sources = [program, *linked_sources(program)]
-    made_of = [*sources, *CORE.glob("*.h"), *TESTS.glob("*.h"), Path(__file__)]
-    if binary.exists() and binary.stat().st_mtime > max(each.stat().st_mtime for each in made_of):
-        return binary
+    binary = BUILD / compiler / program.stem
     binary.parent.mkdir(parents=True, exist_ok=True)
-    command = [compiler, *FLAGS, *SANITIZERS, f"-I{CORE}", f"-I{TESTS}", *map(str, sources)]
-    done = subprocess.run(
-        [*command, "-o", str(binary), *LIBRARIES], capture_output=True, text=True, check=False
-    )
-    if done.returncode != 0:
-        pytest.fail(f"{program.name} does not build\n{done.stderr}", pytrace=False)
+    sources = [program, *linked_sources(program)]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        objects = list(pool.map(lambda source: compiled(source, compiler), sources))
+    if not is_newer(binary, objects):
+        run([compiler, *SANITIZERS, *objects, "-o", binary, *LIBRARIES])
     return binary
+
+
+def is_newer(made: Path, made_of: list[Path]) -> bool:
+    if not made.exists():
+        return False
+    newest = max(each.stat().st_mtime_ns for each in [*made_of, Path(__file__)])
+    return made.stat().st_mtime_ns > newest
+
+
+def run(command: list[str | Path]) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        pytest.fail(f"{' '.join(map(str, command))}\n{done.stderr}", pytrace=False)
 
 
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.stem)

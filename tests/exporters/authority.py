@@ -1,12 +1,13 @@
 """A time stamp authority on loopback: `openssl ts` behind HTTP, with a certificate of its own."""
 
-import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+
+from tests.certificates import openssl
 
 _CONFIG = """
 [ req ]
@@ -52,9 +53,9 @@ class Authority:
             config.write_text(_CONFIG.format(directory=self.directory, name=name))
             made = ("-out", f"{name}.pem", "-keyout", f"{name}.key", "-noenc", "-days", "30")
             by = () if name == "ca" else ("-CA", "ca.pem", "-CAkey", "ca.key")
-            self._openssl(
+            openssl(
                 "req", "-x509", "-config", config, "-extensions", extensions, *made, *by,
-                "-newkey", "rsa:2048",
+                "-newkey", "rsa:2048", directory=self.directory,
             )  # fmt: skip
         (self.directory / "serial").write_text("01\n")
 
@@ -63,15 +64,11 @@ class Authority:
         if self.answers:
             return self.answers.pop(0)
         (self.directory / "query").write_bytes(query)
-        self._openssl(
+        openssl(
             "ts", "-reply", "-config", "openssl.cnf", "-section", "tsa", "-queryfile", "query",
-            "-out", "reply",
+            "-out", "reply", directory=self.directory,
         )  # fmt: skip
         return (self.directory / "reply").read_bytes()
-
-    def _openssl(self, *arguments: str | Path) -> None:
-        command = ["openssl", *map(str, arguments)]
-        subprocess.run(command, cwd=self.directory, check=True, capture_output=True, timeout=30)
 
 
 @contextmanager

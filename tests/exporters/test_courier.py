@@ -153,6 +153,18 @@ def test_a_receiver_that_never_answers_does_not_keep_the_sensor_from_ending(
     ]
 
 
+def test_a_receiver_has_what_the_outputs_leave_of_the_time(tmp_path: Path) -> None:
+    with silent_listener() as port:
+        case = Case(tmp_path, collector(port, ack_timeout_s=60.0))
+        case.outbox.offer(records(20))
+        wait_for(lambda: case.spool.waiting == 20, "spooling")
+        begun = time.monotonic()
+        case.outbox.sink.begin_stop(0.1)  # type: ignore[attr-defined]
+        case.stop()
+        assert courier.GOODBYE_S <= time.monotonic() - begun < WAIT_S / 2
+    assert "siem: did not answer before the end" in case.notices
+
+
 def test_a_final_error_is_said_and_tried_again_until_it_is_mended(tmp_path: Path) -> None:
     with python("hec", tmp_path / "store", ack=True, token="new") as receiver:
         case = Case(tmp_path, collector(receiver.port, token="old-SECRET"))

@@ -21,7 +21,7 @@ from exporters.endpoint import (
 from exporters.formats.rfc5424 import RFC5424
 from exporters.outbox import SinkError
 from exporters.syslog import Syslog
-from tests.lab.issuer import Authority, openssl
+from tests.certificates import Authority, openssl
 from tests.lab.manyrecords import many
 
 Serve = Callable[[socket.socket], None]

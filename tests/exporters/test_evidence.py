@@ -13,13 +13,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from exporters import evidence
 from exporters.chain import ORIGIN, Head, bind, canonical, read
-from exporters.evidence import EvidenceSink, Plan, Signer
+from exporters.evidence import EvidenceSink, Plan, Signer, last_checkpoint, tail
 from exporters.outbox import SinkError
 from exporters.timestamp import TimestampError
 from sensor.metrics import ExportCounts
 from sensor.records import Record, as_dict
-from tests.exporters.some_records import busy
+from tests.records import numbered
 
 NS_PER_S = 10**9
 PLAN = Plan()
@@ -84,7 +85,7 @@ def desk(tmp_path: Path) -> Desk:
 
 
 def test_a_line_holds_the_record_and_its_place(desk: Desk) -> None:
-    records = [busy(1), busy(2)]
+    records = [numbered(1), numbered(2)]
     sink = desk.open()
     sink.write(records)
     sink.close()
@@ -102,7 +103,7 @@ def test_a_line_holds_the_record_and_its_place(desk: Desk) -> None:
 def test_a_restart_continues_the_chain(desk: Desk) -> None:
     for number in range(3):
         sink = desk.open()
-        sink.write([busy(number)])
+        sink.write([numbered(number)])
         sink.close()
     run = ["task-{}", "checkpoint", "close stopped"]
     runs = [["open new" if n == 0 else "open started", *run] for n in range(3)]
@@ -111,12 +112,12 @@ def test_a_restart_continues_the_chain(desk: Desk) -> None:
 
 def test_a_crash_costs_the_half_line_only(desk: Desk) -> None:
     sink = desk.open()
-    sink.write([busy(1), busy(2)])
+    sink.write([numbered(1), numbered(2)])
     whole = desk.path.read_bytes()
     os.close(sink._file._descriptor)  # type: ignore[union-attr]  # as the kernel does
     desk.path.write_bytes(whole[:-700])
     again = desk.open()
-    again.write([busy(3)])
+    again.write([numbered(3)])
     again.close()
     assert desk.told() == [
         "open new", "task-1", "open started", "task-3", "checkpoint", "close stopped",
@@ -128,9 +129,9 @@ def test_a_crash_costs_the_half_line_only(desk: Desk) -> None:
 @pytest.mark.parametrize("rotated", [False, True])
 def test_what_ends_in_no_chain_is_left_untouched(desk: Desk, rotated: bool) -> None:
     sink = desk.open()
-    sink.write([busy(1), busy(2)])
+    sink.write([numbered(1), numbered(2)])
     sink.close()
-    changed = desk.path.read_bytes().replace(b"web 1", b"web 7")
+    changed = desk.path.read_bytes().replace(b"task-1", b"task-7")
     path = desk.path.with_name("evidence-000000000003.ndjson") if rotated else desk.path
     desk.path.rename(path)
     path.write_bytes(changed)
@@ -154,9 +155,9 @@ def test_two_sensors_do_not_write_one_log(desk: Desk) -> None:
 
 
 def test_files_by_size_are_one_chain(desk: Desk) -> None:
-    sink = desk.open(Plan(rotate_bytes=4000))
+    sink = desk.open(Plan(rotate_bytes=4800))
     for number in range(12):
-        sink.write([busy(number)])
+        sink.write([numbered(number)])
     sink.close()
     assert len(desk.files()) == 5
     assert [each for each in desk.told() if each.startswith("task")] == [
@@ -168,21 +169,21 @@ def test_files_by_size_are_one_chain(desk: Desk) -> None:
 
 def test_a_file_a_day(desk: Desk) -> None:
     sink = desk.open(Plan(rotate_s=86_400))
-    sink.write([busy(1)])
+    sink.write([numbered(1)])
     desk.now_ns += 86_400 * NS_PER_S
     sink.tick()
-    sink.write([busy(2)])
+    sink.write([numbered(2)])
     sink.close()
     assert len(desk.files()) == 2
 
 
 def test_a_crash_between_two_files_continues_the_last(desk: Desk) -> None:
     sink = desk.open()
-    sink.write([busy(1)])
+    sink.write([numbered(1)])
     sink.close()
     desk.path.rename(desk.path.with_name("evidence-000000000003.ndjson"))
     sink = desk.open()
-    sink.write([busy(2)])
+    sink.write([numbered(2)])
     sink.close()
     assert desk.told()[4:6] == ["open started", "task-2"]
 
@@ -190,8 +191,8 @@ def test_a_crash_between_two_files_continues_the_last(desk: Desk) -> None:
 def test_a_file_that_cannot_be_renamed_grows_on(desk: Desk) -> None:
     sink = desk.open(Plan(rotate_bytes=1000))
     desk.path.with_name("evidence-000000000002.ndjson").touch()
-    sink.write([busy(1)])
-    sink.write([busy(2)])
+    sink.write([numbered(1)])
+    sink.write([numbered(2)])
     assert "cannot rotate: evidence-000000000002.ndjson is there already" in desk.said[0]
     desk.path.with_name("evidence-000000000002.ndjson").unlink()
     sink.close()
@@ -200,12 +201,12 @@ def test_a_file_that_cannot_be_renamed_grows_on(desk: Desk) -> None:
 
 def test_hangup_after_a_move_begins_a_new_file(desk: Desk) -> None:
     sink = desk.open()
-    sink.write([busy(1)])
+    sink.write([numbered(1)])
     sink.reopen()  # nobody moved it
     moved = desk.path.with_name("evidence-moved.ndjson")
     desk.path.rename(moved)
     sink.reopen()
-    sink.write([busy(2)])
+    sink.write([numbered(2)])
     sink.close()
     assert b'"reason":"moved"' in moved.read_bytes().splitlines()[-1]
     assert desk.told()[2:5] == ["close moved", "open moved", "task-2"]
@@ -213,17 +214,55 @@ def test_hangup_after_a_move_begins_a_new_file(desk: Desk) -> None:
 
 def test_a_checkpoint_by_count_and_by_time(desk: Desk) -> None:
     sink = desk.open(Plan(checkpoint_records=3, checkpoint_s=60))
-    sink.write([busy(1), busy(2)])
+    sink.write([numbered(1), numbered(2)])
     sink.tick()
     assert desk.announced == []
-    sink.write([busy(3)])
+    sink.write([numbered(3)])
     assert desk.announced == [f"evidence: checkpoint {sink.head}"]
     desk.now_ns += 61 * NS_PER_S
     sink.tick()  # nothing new
-    sink.write([busy(4)])
+    sink.write([numbered(4)])
     assert len(desk.announced) == 2
     assert sink.checkpoint == sink.head and sink.checkpoint_ns == desk.now_ns
     sink.close()
+
+
+@pytest.mark.parametrize("block_bytes", [1, 60, 1 << 20])
+def test_a_restart_knows_the_last_checkpoint(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, block_bytes: int
+) -> None:
+    sink = desk.open(Plan(checkpoint_records=2))
+    assert (sink.checkpoint, sink.checkpoint_ns) == (Head(), 0)
+    sink.write([numbered(1), numbered(2)])
+    known = sink.checkpoint, sink.checkpoint_ns
+    assert known == (sink.head, desk.now_ns)
+    sink.write([numbered(3)])
+    desk.now_ns += 60 * NS_PER_S
+    sink._mark("close", reason="rotated")
+    sink._file.close()  # type: ignore[union-attr]  # as a killed process
+    last = tail(desk.path)
+    monkeypatch.setattr(evidence, "TAIL_BYTES", block_bytes)
+    assert last_checkpoint([desk.path]) == known
+    desk.path.rename(desk.path.with_name(f"evidence-{last.seq:012d}.ndjson"))
+    assert last_checkpoint(desk.files()[:1]) == known
+    monkeypatch.undo()
+    again = desk.open()
+    assert (again.checkpoint, again.checkpoint_ns) == known
+    again.write([numbered(4)])
+    again._file.close()  # type: ignore[union-attr]
+    assert desk.open().checkpoint == known[0]
+
+
+def test_a_checkpoint_that_was_changed_is_none(desk: Desk) -> None:
+    sink = desk.open(Plan(checkpoint_records=1))
+    sink.write([numbered(1)])
+    sink.close()
+    whole = desk.path.read_bytes()
+    assert last_checkpoint([desk.path])[0].seq == 2
+    desk.path.write_bytes(
+        whole.replace(b'"checkpoint","of":{"hash":"', b'"checkpoint","of":{"hush":"')
+    )
+    assert last_checkpoint([desk.path]) == (Head(), 0)
 
 
 def test_an_authority_that_fails_holds_nothing_up(desk: Desk) -> None:
@@ -231,8 +270,8 @@ def test_an_authority_that_fails_holds_nothing_up(desk: Desk) -> None:
         raise TimestampError("http://tsa.test: Connection refused")
 
     sink = desk.open(Plan(checkpoint_records=1), stamp=stamp)
-    sink.write([busy(1)])
-    sink.write([busy(2)])
+    sink.write([numbered(1)])
+    sink.write([numbered(2)])
     sink.close()
     assert desk.said == ["evidence: no time stamp: http://tsa.test: Connection refused"]
     assert sink._anchors.value("failed") == 2
@@ -248,7 +287,7 @@ def test_a_full_disk_costs_no_link(tmp_path: Path) -> None:
     try:
         desk = Desk(disk / "evidence.ndjson")
         sink = desk.open()
-        records: Sequence[Record] = [busy(number) for number in range(20)]
+        records: Sequence[Record] = [numbered(number) for number in range(20)]
         with pytest.raises(SinkError, match="No space left") as caught:
             sink.write(records)
         assert 0 < caught.value.written < 20
@@ -269,11 +308,11 @@ def test_a_disk_full_from_the_start_heals(desk: Desk) -> None:
     file._regular = False
     for _ in range(2):
         with pytest.raises(SinkError, match="No space left") as caught:
-            sink.write([busy(1)])
+            sink.write([numbered(1)])
         assert caught.value.written == 0
     file._descriptor, file._regular = good, True
     os.close(full)
-    sink.write([busy(1)])
+    sink.write([numbered(1)])
     sink.close()
     assert desk.told()[:2] == ["open new", "task-1"]
 
@@ -297,7 +336,7 @@ texts = st.text(max_size=30) | st.just('","integrity":{"hash":"') | st.just("\ud
 @given(st.lists(st.tuples(texts, texts), max_size=5))
 def test_no_text_of_the_traffic_breaks_a_line(pairs: list[tuple[str, str]]) -> None:
     head, raw = Head(), []
-    bodies = [canonical(as_dict(busy(1, fault=one, extra={"x": two}))) for one, two in pairs]
+    bodies = [canonical(as_dict(numbered(1, fault=one, extra={"x": two}))) for one, two in pairs]
     for body in bodies:
         line, head = bind(head, body)
         assert line.count(b"\n") == 1

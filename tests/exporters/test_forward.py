@@ -11,10 +11,10 @@ import pytest
 from exporters.endpoint import Endpoint, TlsFiles
 from exporters.forward import Forward
 from exporters.outbox import SinkError
+from tests.certificates import Authority
 from tests.exporters.delivering import deliver, failure_of
 from tests.exporters.receivers.process import Receiver, fluent, python
 from tests.exporters.sample import HOP, as_javascript, trees
-from tests.lab.issuer import Authority
 
 MODES = ("message", "forward", "packed", "compressed")
 

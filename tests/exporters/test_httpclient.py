@@ -12,8 +12,8 @@ import pytest
 from exporters.endpoint import TlsFiles
 from exporters.httpclient import HttpClient, HttpEndpoint
 from exporters.outbox import SinkError
+from tests.certificates import Authority
 from tests.exporters.receivers.process import python
-from tests.lab.issuer import Authority
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 

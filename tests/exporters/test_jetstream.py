@@ -12,10 +12,10 @@ from exporters.endpoint import Endpoint, TlsFiles
 from exporters.formats.format import Format
 from exporters.jetstream import JetStream
 from exporters.outbox import SinkError
+from tests.certificates import Authority
 from tests.exporters.delivering import deliver, failure_of
 from tests.exporters.receivers.nats_server import NatsServer
 from tests.exporters.sample import HOP, trees
-from tests.lab.issuer import Authority
 
 pytestmark = pytest.mark.server
 SUBJECT = "hoptap.hop"

@@ -11,12 +11,12 @@ import pytest
 from exporters.endpoint import Endpoint, TlsFiles
 from exporters.jetstream import JetStream
 from exporters.kafka import Kafka, key_of
+from tests.certificates import Authority
 from tests.exporters.delivering import deliver, failure_of
 from tests.exporters.receivers.kafka_cluster import KafkaCluster
 from tests.exporters.receivers.process import python
 from tests.exporters.receivers.sasl_broker import unbelieving_broker
 from tests.exporters.sample import HOP, trees
-from tests.lab.issuer import Authority
 
 TOPIC = "hoptap.hop"
 
@@ -51,9 +51,9 @@ def test_key() -> None:
     assert key_of(full).decode() == full["chain"]["id"]
     assert key_of(bare).decode() == bare["id"]
     del full["chain"]
-    assert key_of(full) == b"vc1.example.org"
+    assert key_of(full) == b"esx21.example.org"
     del full["to"]["host"]
-    assert key_of(full) == b"10.1.2.4"
+    assert key_of(full) == b"10.0.9.21"
 
 
 def test_a_record_that_is_too_large_leaves_the_others_alone() -> None:

@@ -172,6 +172,19 @@ def test_a_live_sink_that_fails_until_the_end_loses_what_it_held() -> None:
     assert str(case.outbox.failed) == "disk full"
 
 
+def test_the_time_of_a_stop_is_not_given_anew() -> None:
+    case = Case(WhenFull.SHED)
+    case.sink.failures = [SinkError("disk full")] * 10_000
+    case.outbox.offer(records(10))
+    case.outbox.start()
+    assert case.sink.entered.wait(WAIT_S)
+    begun = time.monotonic()
+    case.outbox.begin_stop(drain_s=0.2)
+    case.outbox.stop(WAIT_S)
+    assert time.monotonic() - begun < WAIT_S / 2
+    assert case.count("lost") == 10
+
+
 def test_a_final_error_sheds_from_then_on() -> None:
     case = Case(WhenFull.SHED)
     case.sink.failures = [SinkError("gone", written=4, final=True)]

@@ -21,7 +21,7 @@ from sensor.metrics import ExportCounts
 from tests.command import hoptap
 from tests.exporters import authority
 from tests.exporters.authority import Authority
-from tests.exporters.some_records import busy
+from tests.records import numbered
 
 DIGEST = sha256(b"head").hexdigest()
 
@@ -58,7 +58,7 @@ def write_log(path: Path, url: str, count: int = 6) -> None:
         stamp=timestamp.Authority(url).stamp,
     )
     for number in range(count):
-        sink.write([busy(number)])
+        sink.write([numbered(number)])
     sink.close()
 
 
@@ -73,6 +73,7 @@ def log(tsa: Authority, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_time_stamps_are_verified(tsa: Authority, log: Path) -> None:
     said = hoptap("verify", log, "--tsa-ca", tsa.ca).stdout
     assert "ok       time stamps: 3 are good; seq " in said and " GMT\n" in said
+    assert "seq 12 to 13 come after the last time stamp: only their hashes vouch" in said
     unchecked = hoptap("verify", log).stdout
     assert "note     time stamps: 3 were not checked; --tsa-ca would tell" in unchecked
 

@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.certificates import self_signed
 from tests.lab import simulator
 from tests.lab.levels import (
     CLOUD,
@@ -25,7 +26,6 @@ from tests.lab.levels import (
     at,
 )
 from tests.lab.namespaces import Namespace, wait_for
-from tests.lab.proxies import self_signed
 
 SWITCH = "switch0"
 WORK_TIMEOUT_S = 30
@@ -67,7 +67,7 @@ class Lab:
     def start(self, directory: Path, *, with_ids: bool, keys: Path | None = None) -> None:
         """`keys`: the REST levels speak TLS, whose secrets go there."""
         if keys is not None:
-            pem = f"LAB_TLS_PEM={self_signed(directory, 'lab.test')}"
+            pem = f"LAB_TLS_PEM={self_signed(directory / 'site.pem', 'lab.test')}"
             self._environment = ("env", pem, f"LAB_TLS_KEYS={keys}")
         ids = ("--ids",) if with_ids else ()
         half = len(MACHINES) // 2

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from tests.certificates import P_256, RSA, self_signed
 from tests.lab.tls_table import ROWS, STARTS, TLS13, Row
 from tests.tls_talk import login
 
@@ -165,20 +166,8 @@ class Talk:
 
 def _prepare(directory: Path) -> None:
     """Certificates with their keys; configurations that owe nothing to the machine's own."""
-    kinds = {
-        "rsa": ("rsa:2048",),
-        "ec": ("ec", "-pkeyopt", "ec_paramgen_curve:P-256"),
-        "client": ("rsa:2048",),
-    }
-    for name, kind in kinds.items():
-        pem = directory / f"{name}.pem"
-        command = ("openssl", "req", "-x509", "-nodes", "-subj", f"/CN={name}.test", "-newkey")
-        subprocess.run(
-            [*command, *kind, "-keyout", pem, "-out", directory / "crt"], check=True,
-            capture_output=True, timeout=STEP_TIMEOUT_S,
-        )  # fmt: skip
-        with pem.open("ab") as file:
-            file.write((directory / "crt").read_bytes())
+    for name, kind in (("rsa", RSA), ("ec", P_256), ("client", RSA)):
+        self_signed(directory / f"{name}.pem", f"{name}.test", kind)
     for name, sign in (("extended", ""), ("unextended", "-")):
         (directory / f"openssl-{name}.cnf").write_text(
             "openssl_conf = all\n[all]\nssl_conf = ssl\n[ssl]\nsystem_default = tls\n"

@@ -8,6 +8,7 @@ import re
 import subprocess
 from pathlib import Path
 
+from tests.certificates import self_signed
 from tests.command import ROOT
 from tests.lab import keysend
 from tests.lab.namespaces import SERVER_ADDRESS, Namespace, wait_for
@@ -114,24 +115,11 @@ def _readme(pattern: str) -> str:
 def _filled(text: str, directory: Path, **more: str) -> str:
     return text.format(
         directory=directory,
-        pem=self_signed(directory, "proxy.test"),
+        pem=self_signed(directory / "site.pem", "proxy.test"),
         SERVER_ADDRESS=SERVER_ADDRESS,
         server=SERVER,
         **more,
     )
-
-
-def self_signed(directory: Path, name: str) -> Path:
-    """Private key and certificate in one file, as HAProxy wants them."""
-    pem = directory / "site.pem"
-    done = subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", f"/CN={name}",
-         "-keyout", "/dev/stdout"],
-        check=True, capture_output=True, timeout=TIMEOUT_S,
-    )  # fmt: skip
-    pem.touch(0o600)
-    pem.write_bytes(done.stdout)
-    return pem
 
 
 def _wait_until_it_listens(host: Namespace, process: subprocess.Popen[str], said: Path) -> None:

@@ -2,7 +2,6 @@
 knowledge) and inside TLS (ALPN), gzip and all."""
 
 import shutil
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +11,7 @@ import pytest
 
 from decoders.message import Transaction, TransactionFlag
 from sensor import _core
+from tests.certificates import self_signed
 from tests.lab.namespaces import SERVER_ADDRESS, SERVER_INTERFACE, Wire, open_wire, wait_for
 from tests.sensor.core_events import batches_of, everything, limits
 
@@ -32,7 +32,7 @@ http {{
     server {{
         listen {address}:80 http2;
         listen {address}:443 ssl http2;
-        ssl_certificate {directory}/server.pem; ssl_certificate_key {directory}/server.key;
+        ssl_certificate {directory}/server.pem; ssl_certificate_key {directory}/server.pem;
         root {directory}/files;
     }}
 }}
@@ -41,11 +41,7 @@ http {{
 
 @contextmanager
 def server(wire: Wire, directory: Path) -> Iterator[None]:
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=h2.example.test",
-         "-keyout", directory / "server.key", "-out", directory / "server.pem"],
-        check=True, capture_output=True, timeout=TIMEOUT_S,
-    )  # fmt: skip
+    self_signed(directory / "server.pem", "h2.example.test")
     files = directory / "files" / "api"
     files.mkdir(parents=True)
     for number in range(REQUESTS):

@@ -10,12 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from sensor.records import as_dict
 from tests.command import ROOT
 from tests.exporters.receivers.nats_server import NatsServer
 from tests.exporters.receivers.otlp import bodies_of
 from tests.exporters.receivers.process import Receiver, python
-from tests.lab.manyrecords import identity, many
+from tests.lab.manyrecords import as_records
 from tests.lab.receivers import wait_until
+from tests.records import identity
 
 RECORDS = 6_000
 SINK = """
@@ -91,7 +93,7 @@ def test_what_a_spool_took_arrives(tmp_path: Path) -> None:
             lambda: [json.dumps(without_time(line["_source"])) for line in bulk.stored()],
             lambda: [json.dumps(body) for body in bodies_of(otlp.stored())],
         ]
-        wanted = {json.dumps(tree) for tree in many(RECORDS)}
+        wanted = {json.dumps(as_dict(record)) for record in as_records(0, RECORDS)}
         for _ in range(4):
             spooled_by(start_sensor(config, RECORDS))
             arrived = all(set(read()) == wanted for read in readers)

@@ -16,10 +16,11 @@ from exporters.formats.rfc5424 import RFC5424, leaves, message, sentence
 from exporters.relp import Relp
 from exporters.syslog import Syslog
 from exporters.transport import Transport
-from tests.lab.issuer import Authority
+from tests.certificates import Authority
 from tests.lab.manyrecords import MANY, many
 from tests.lab.receivers import Receiver, has_syslog_ng, rsyslog, running, syslog_ng
 from tests.lab.syslogtext import read, read_elements
+from tests.records import SENSOR
 
 BATCH_RECORDS = 512
 CLIENT = "sensor.example.org"
@@ -147,7 +148,7 @@ def test_syslog_ng_parses_every_record(to_syslog_ng: Lab, name: str) -> None:
         data = body.pop("_SDATA")
         assert data.pop("hop@32473") == parsed_by_syslog_ng(record)
         assert data["meta"] == {"sequenceId": str(number)}
-        assert body == {"text": sentence(record), "host": "sensor-1", "kind": "action"}
+        assert body == {"text": sentence(record), "host": SENSOR.id, "kind": "action"}
 
 
 def test_the_receivers_answer_to_a_probe(to_rsyslog: Lab) -> None:

@@ -17,8 +17,8 @@ from exporters.outbox import SinkError
 from exporters.relp import Relp
 from exporters.syslog import Syslog
 from exporters.transport import Transport, Tree
+from tests.certificates import Authority
 from tests.exporters.delivering import deliver
-from tests.lab.issuer import Authority
 from tests.lab.manyrecords import many
 from tests.lab.receivers import Receiver, rsyslog, running, wait_until
 

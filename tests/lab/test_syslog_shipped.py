@@ -10,10 +10,11 @@ import pytest
 from exporters.endpoint import Endpoint
 from exporters.formats.rfc5424 import RFC5424, leaves, sentence
 from exporters.relp import Relp
+from tests.certificates import Authority
 from tests.exporters.delivering import deliver
-from tests.lab.issuer import Authority
 from tests.lab.manyrecords import many
 from tests.lab.receivers import running, shipped_rsyslog, wait_until
+from tests.records import SENSOR
 
 pytestmark = [
     pytest.mark.server,
@@ -46,6 +47,6 @@ def test_rsyslog_as_shipped(tmp_path: Path) -> None:
     ]
     assert all(
         stored[record["id"]]["text"] == sentence(record)
-        and stored[record["id"]]["sensor"] == "sensor-1"
+        and stored[record["id"]]["sensor"] == SENSOR.id
         for record in records
     )

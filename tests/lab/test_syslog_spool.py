@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab.issuer import Authority
-from tests.lab.manyrecords import identity
+from tests.certificates import Authority
 from tests.lab.receivers import ROOT, rsyslog, running, wait_until
 from tests.lab.test_syslog_failures import identities
+from tests.records import identity
 
 RECORDS = 12_000
 CLIENT = "sensor.example.org"

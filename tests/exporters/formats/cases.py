@@ -23,9 +23,9 @@ from sensor.records import (
     as_dict,
     path_of,
 )
+from tests.records import ACTION, SENSOR, START_NS
 
 FOLDER = Path(__file__).parent
-START_NS = 1_795_290_000_123_456_789
 HOSTILE = 'a|b=c\\d\te\r\nf"g]h,i:j\x00k\x1b[31m\x7f\x85\u2028l\u202e\u05d0\U0001f600\udc80 '
 
 Tree = dict[str, Any]
@@ -37,42 +37,7 @@ def captured() -> list[Tree]:
     return [json.loads(line) for line in lines]
 
 
-SENSOR = SensorRef("mgmt-tap-1", "eth1", "1.2.3")
-EXPLICIT = Record(
-    kind="action",
-    ts=START_NS,
-    ts_end=START_NS + 1_500_000,
-    id="0193c1f2-7a00-7000-8000-000000000001",
-    chain=Chain(
-        "0193c1f2-7a00-7000-8000-000000000001",
-        "VCD:bob@acme:VC:vCloudService:ESX:vpxuser",
-        ("bob@acme", "vCloudService", "vpxuser"),
-        ("VCD", "VC", "ESX"),
-        3,
-    ),
-    hop=Hop(
-        index=2,
-        count=3,
-        service="ESX",
-        user="vpxuser",
-        cause="explicit",
-        confidence=0.99,
-        parent_id="0193c1f2-7a00-7000-8000-000000000000",
-        evidence=(Evidence("operation_id", "7a1c-01-e4", "asserted"),),
-    ),
-    source=Endpoint("10.0.0.5", 51822, "VC", "vCloudService", "b2s:11aa", "vc1.example.org"),
-    to=Endpoint("10.0.9.21", 443, "ESX", "vpxuser", "b2s:22bb", "esx21.example.org"),
-    op=Operation("Destroy_Task", "vim25", "delete", "7a1c-01-e4"),
-    target=ObjectRef("VirtualMachine", "vm-417", "web-07"),
-    outcome="success",
-    task="task-9",
-    flow=FlowRef("tcp", "1:BcCsp+/CZlCpIiftb+oy2fi9VrY=", "CxYz1", 100, "vxlan:7"),
-    tls=Tls(
-        "TLS 1.3", "TLS_AES_256_GCM_SHA384", sni="esx21", ja3="0" * 32, ja4="t13", resumed=True
-    ),
-    client=Client("VMware-client/8.0", "192.0.2.9, 10.0.0.5"),
-    sensor=SENSOR,
-)
+EXPLICIT = ACTION
 CANDIDATES = tuple(
     Candidate(
         f"0193c1f2-7a00-7000-8000-0000000000{number:02d}",

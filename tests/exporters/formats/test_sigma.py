@@ -22,8 +22,9 @@ from sigma.validators.core import validators
 from exporters.formats import ecs, splunk
 from sensor.alert_settings import AlertSettings
 from sensor.records import Endpoint, Hop, Operation, Record, as_dict
-from tests.exporters.formats.cases import EXPLICIT, GAP, NOTICE, SENSOR, cases
+from tests.exporters.formats.cases import EXPLICIT, GAP, NOTICE, cases
 from tests.exporters.formats.test_ecs import fields_of
+from tests.records import SENSOR
 
 DEPLOY = Path(__file__).parents[3] / "deploy"
 PATHS = sorted((DEPLOY / "sigma").glob("*.yml"))
@@ -70,6 +71,7 @@ RECORDS: dict[str, tuple[Sequence[Record], Sequence[Record]]] = {
     "guest_operation_with_credentials": ([GUEST], [replace(GUEST, guest_user=""), EXPLICIT]),
     "mass_destroy": ([EXPLICIT] * 10, [EXPLICIT] * 9 + [replace(EXPLICIT, outcome="failure")] * 9),
     "no_human_at_head": ([UNSEEN], [EXPLICIT, replace(EXPLICIT, hop=DIRECT), GAP]),
+    "request_id_reused": ([alert("request_id_reused")], [alert("key_conflict"), EXPLICIT]),
     "sensor_blind": ([GAP], [EXPLICIT]),
     "service_account_new_source": (
         [login("svc-backup", STRANGER, VC), login("svc-backup", OTHER_ADDRESS, VC)],
@@ -147,8 +149,8 @@ def written() -> tuple[set[str], set[str]]:
     )
 
 
-def test_ten_rules() -> None:
-    assert sorted(RECORDS) == NAMES and len(NAMES) == 10
+def test_eleven_rules() -> None:
+    assert sorted(RECORDS) == NAMES and len(NAMES) == 11
 
 
 @pytest.mark.parametrize("path", PATHS, ids=NAMES)
@@ -199,6 +201,11 @@ def test_the_pipeline_maps_to_fields_of_the_splunk_format() -> None:
 
 
 def test_reasons_of_alerts_are_those_of_the_sensor() -> None:
-    for name in ("service_account_elsewhere", "ticket_reused", "session_from_two_addresses"):
+    for name in (
+        "service_account_elsewhere",
+        "ticket_reused",
+        "session_from_two_addresses",
+        "request_id_reused",
+    ):
         assert getattr(AlertSettings(), name) is True
         assert any(f"event.action: {name}\n" in path.read_text() for path in PATHS)

@@ -13,10 +13,10 @@ from tests.exporters.formats.cases import (
     EXPLICIT,
     FAILED,
     NOTICE,
-    START_NS,
     Tree,
     cases,
 )
+from tests.records import START_NS
 
 # Of the model's own tables: what `action` may be.
 CHANGES = {"created", "deleted", "modified", "read", "started", "stopped"}

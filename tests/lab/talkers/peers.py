@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.certificates import self_signed
 from tests.command import ROOT
-from tests.lab.proxies import self_signed
 
 HERE = Path(__file__).parent
 SPEAK_TIMEOUT_S = 30
@@ -102,6 +102,19 @@ def started(*command: str | Path, **environment: str) -> Iterator[Client]:
         client.kill()
 
 
+@contextmanager
+def running(*command: str | Path, **environment: str) -> Iterator["subprocess.Popen[bytes]"]:
+    """Any program, with pipes; killed at the end."""
+    with subprocess.Popen(
+        command, env=os.environ | environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    ) as process:  # fmt: skip
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
 def python(module: str, *arguments: str) -> tuple[str, ...]:
     return (PYTHON, "-m", f"tests.lab.talkers.{module}", *arguments)
 
@@ -127,7 +140,7 @@ def go_client(directory: Path, *flags: str) -> Path:
 
 
 def certificate(directory: Path) -> Path:
-    return self_signed(directory, "tapped.test")
+    return self_signed(directory / "site.pem", "tapped.test")
 
 
 def private(directory: Path, name: str) -> Path:

@@ -1,6 +1,7 @@
 """Forks workers that speak as client.py does, all under one name: workers.py NAME SIZE...
 
-`fork` on standard input forks one; a port makes each of them speak, one after the other.
+`fork` on standard input forks one, which speaks at once if a port follows; a port makes each of
+them speak, one after the other.
 """
 
 import os
@@ -22,18 +23,24 @@ def main() -> None:
     workers: list[tuple[int, int]] = []
     print("ready", flush=True)
     for line in sys.stdin:
-        if line == "fork\n":
+        if line.startswith("fork"):
+            at_once = line.split()[1:]
             (orders, order), (report, reports) = os.pipe(), os.pipe()
             if os.fork() == 0:
                 sys.stdin.close()
                 os.close(order)
                 for other, _ in workers:
                     os.close(other)
+                for port in at_once:
+                    talk(int(port), len(workers), sizes)
+                    os.write(reports, b"x")
                 work(orders, reports, len(workers), sizes)
                 os._exit(0)
             os.close(orders)
             os.close(reports)
             workers.append((order, report))
+            for _ in at_once:
+                os.read(report, 1)
         else:
             for order, report in workers:
                 os.write(order, line.strip().encode())
