@@ -1,4 +1,4 @@
-# make demo | test | lint | bench | bench-live | bench-export | bench-correlation | sanitize | accuracy | fuzz | wheel | clean
+# make demo | test | lint | bench | bench-live | bench-filter | bench-export | bench-correlation | sanitize | accuracy | fuzz | wheel | clean
 # Set-up (system packages, .venv, compiled core) happens by itself; see deploy/setup.sh.
 
 SHELL := /bin/bash
@@ -12,7 +12,7 @@ FUZZ_SECONDS ?= 60
 FUZZ_MESSAGES ?= 1000000
 
 .DELETE_ON_ERROR:
-.PHONY: demo test lint bench bench-live bench-export bench-correlation sanitize accuracy fuzz wheel clean
+.PHONY: demo test lint bench bench-live bench-filter bench-export bench-correlation sanitize accuracy fuzz wheel clean
 
 demo: $(VENV)/.ready-demo
 	$(PYTHON) -m sensor.cli demo
@@ -46,6 +46,10 @@ bench: $(VENV)/.ready-test
 # packets lost beside tcpdump on a veth pair; needs root
 bench-live: $(VENV)/.ready-test
 	$(PYTHON) -m tests.bench.live
+
+# what the kernel's part costs a packet: the classic program, the eBPF one, packets cut; needs root
+bench-filter: $(VENV)/.ready-test
+	$(PYTHON) -m tests.bench.kernelfilter
 
 # records per second and CPU per record, through each sink to a receiver that counts
 bench-export: $(VENV)/.ready-test

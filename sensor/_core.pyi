@@ -53,6 +53,9 @@ FramedTuple = tuple[int, int, int, int, int, bytes]
 COUNTERS: tuple[str, ...]
 LIMITS: tuple[str, ...]
 
+def cutting_refused() -> str:
+    """Why packets cannot be cut here (sensor/core/cutter.h), or ""."""
+
 @final
 class Interest:
     """What to hand up (sensor/core/interest.h). Needles are any-of; none is no condition."""
@@ -118,6 +121,7 @@ class Source:
         secrets_of: Source | None = ...,
         tap: int = ...,
         secrets_to: tuple[Source, ...] = ...,
+        cut: bool = ...,
     ) -> None:
         """Without `decrypt` TLS is metadata only, and no key is kept, those of a file included.
 
@@ -126,6 +130,9 @@ class Source:
 
         `tap` is the descriptor of a BPF ring buffer, duplicated, and then the only input: what
         sensor/core/tap_event.h says is read from it. TLS secrets in it are for `secrets_to`.
+
+        `cut`: of what is sealed, interfaces hand over headers alone, where `cutting_refused()` is
+        empty. Not with `decrypt`.
         """
     def add_secrets(self, lines: bytes | bytearray | memoryview, key_source: int) -> bool:
         """Key log lines, copied, for the next fill. From any thread. False: too many wait.
@@ -137,7 +144,7 @@ class Source:
     def fill(self, timeout_ms: int) -> Batch: ...
     def counters(self) -> dict[str, int]: ...
     def source_stats(self) -> list[dict[str, int]]:
-        """One row for each file or interface."""
+        """One row for each file or interface; `filtered` and `cut` where packets may be cut."""
     def tls_sessions(self) -> list[tuple[str, str, int]]:
         """(version, result, count) rows: unknown, older, 1.2 or 1.3; tls_sessions_RESULT."""
     def operations(self) -> list[tuple[str, str, int, int, int]]:
@@ -215,6 +222,6 @@ def causes_weigh(
 def causes_vote(
     options: CausesOptions, votes: CausesVotes, seen: array[float], sums: array[float], /
 ) -> None: ...
-def causes_masses(counts: array[float], sums: array[float], /) -> None: ...
+def causes_masses(counts: array[float] | memoryview[float], sums: array[float], /) -> None: ...
 def causes_bin(gap_ns: float, /) -> int: ...
 def causes_bin_width(bin: int, /) -> float: ...

@@ -23,6 +23,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "cutter.h"
 #include "errorline.h"
 #include "kernelfilter.h"
 #include "source.h"
@@ -56,6 +57,7 @@ struct afpacket {
     bool over;         /* error[] holds the line */
     int down_errno;    /* the interface failed; what it had received is still read, */
     int64_t down_until_ms; /* until then */
+    const struct cutter *cutter; /* borrowed; NULL: its program is not attached */
     struct source_stats *stats; /* owned; apart, since reading the kernel's counters changes them */
     char name[IFNAMSIZ];
 };
@@ -219,7 +221,8 @@ static bool take_frame(struct afpacket *capture, struct packet *packet)
                                 ? header->hv1.tp_vlan_tpid
                                 : ETH_P_8021Q;
     }
-    capture->stats->truncated += packet->captured_bytes < packet->wire_bytes;
+    if (!capture->cutter) /* it counts what it cuts, and a block holds whatever there is */
+        capture->stats->truncated += packet->captured_bytes < packet->wire_bytes;
     capture->stats->last_ns = packet->time_ns;
     return true;
 }
@@ -248,6 +251,15 @@ static void afpacket_stats(const struct source *source, struct source_stats *sta
 
     count_kernel(capture);
     *stats = *capture->stats;
+    stats->cuts = capture->cutter != NULL;
+    if (!capture->cutter)
+        return;
+    struct cutter_counts counts;
+    cutter_count(capture->cutter, capture->index, &counts);
+    stats->filtered = counts.filtered;
+    stats->filtered_bytes = counts.filtered_bytes;
+    stats->cut = counts.cut;
+    stats->cut_bytes = counts.cut_bytes;
 }
 
 static const uint8_t *no_secret(const struct source *source, size_t index,
@@ -434,18 +446,33 @@ static bool close_filter(struct afpacket *capture, struct kernelfilter *filter, 
     return false;
 }
 
+/* Without it everything is seen as well: why it was refused is for `hoptap check`. */
+static bool open_cutter(struct afpacket *capture, const struct afpacket_options *options,
+                        const struct kernelfilter *ports)
+{
+    char refusal[SOURCE_ERROR_BYTES];
+
+    if (!options->cutter || !cutter_attach(options->cutter, capture->index, ports,
+                                           capture->link == LINK_ETHERNET, capture->fd, refusal))
+        return false;
+    capture->cutter = options->cutter;
+    return true;
+}
+
 static bool open_filter(struct afpacket *capture, const struct afpacket_options *options,
                         struct kernelfilter *filter, char *error)
 {
     int unused = 0;
 
     if (!options->port_count) {
-        if (setsockopt(capture->fd, SOL_SOCKET, SO_DETACH_FILTER, &unused, sizeof unused) == 0)
+        if (open_cutter(capture, options, NULL) ||
+            setsockopt(capture->fd, SOL_SOCKET, SO_DETACH_FILTER, &unused, sizeof unused) == 0)
             return true;
     } else if (!kernelfilter_build(filter, capture->link == LINK_ETHERNET, options->ports,
                                    options->port_count)) {
         errno = E2BIG;
-    } else if (kernelfilter_attach(filter, capture->fd)) {
+    } else if (open_cutter(capture, options, filter) ||
+               kernelfilter_attach(filter, capture->fd)) {
         return true;
     }
     error_line(error, "%s: no filter for %zu ports: %m", capture->name, options->port_count);

@@ -86,8 +86,9 @@ static size_t cell(const struct trigger *trigger, int slot, int64_t time)
            (size_t)causes_bin((double)(time - trigger->event[slot]));
 }
 
-static double effect_log(const struct causes *c, int32_t parent, const int32_t *children, int count,
-                         struct effect effect, const struct causes_tally *tally)
+/* Density of the effect, per ns. */
+static double explained(const struct causes *c, int32_t parent, const int32_t *children, int count,
+                        struct effect effect, const struct causes_tally *tally)
 {
     struct trigger found[CAUSES_CHILDREN + 1];
     int n = triggers_of(c, parent, children, count, &effect, found);
@@ -97,7 +98,7 @@ static double effect_log(const struct causes *c, int32_t parent, const int32_t *
             if (found[i].event[slot] != CAUSES_NOT_SEEN)
                 sum += (double)c->density[cell(&found[i], slot, effect.time)];
     if (!tally)
-        return log(sum);
+        return sum;
     tally->unexplained[c->parent_row[parent] * (c->kinds + 2) + effect.kind] += c->floor / sum;
     for (int i = 0; i < n; i++)
         for (int slot = 0; slot < CAUSES_SLOTS && found[i].group >= 0; slot++)
@@ -105,7 +106,7 @@ static double effect_log(const struct causes *c, int32_t parent, const int32_t *
                 size_t at = cell(&found[i], slot, effect.time);
                 tally->gap[at] += (double)c->density[at] / sum;
             }
-    return log(sum);
+    return sum;
 }
 
 /* Index in repeat_log of a child that is not the first of its kind; its like are before it in the list. */
@@ -144,23 +145,37 @@ static double counts_log(const struct causes *c, int32_t row, const int32_t *chi
     return sum;
 }
 
+/* One logarithm for as many densities as a double holds: it takes as long as all else of one. */
+struct product {
+    double factors, log_sum;
+};
+
+static void multiply(struct product *product, double density)
+{
+    product->factors *= density;
+    if (product->factors < 1e-200) {
+        product->log_sum += log(product->factors);
+        product->factors = 1;
+    }
+}
+
 double causes_parent(const struct causes *c, int32_t parent, const int32_t *children, int count,
                      const struct causes_tally *tally)
 {
-    double sum = counts_log(c, c->parent_row[parent], children, count, tally);
+    struct product product = {1, counts_log(c, c->parent_row[parent], children, count, tally)};
     for (int i = 0; i < count; i++) {
         int32_t child = children[i];
         struct effect effect = {c->child_kind[child], c->child_target[child],
                                 c->child_start[child]};
-        sum += effect_log(c, parent, children, i, effect, tally);
+        multiply(&product, explained(c, parent, children, i, effect, tally));
     }
     struct effect reply = {c->kinds, -1, c->parent_reply[parent]};
     if (reply.time != CAUSES_NOT_SEEN)
-        sum += effect_log(c, parent, children, count, reply, tally);
+        multiply(&product, explained(c, parent, children, count, reply, tally));
     struct effect done = {c->kinds + 1, -1, c->parent_done[parent]};
     if (done.time != CAUSES_NOT_SEEN)
-        sum += effect_log(c, parent, children, count, done, tally);
-    return sum;
+        multiply(&product, explained(c, parent, children, count, done, tally));
+    return product.log_sum + log(product.factors);
 }
 
 /* The parent's own triggers, and some chance of a sibling that is not known yet. */
@@ -172,7 +187,7 @@ static double option_likely(const struct causes *c, int32_t child, int32_t optio
     struct effect effect = {c->child_kind[child], -1, c->child_start[child]};
     double gap = fabs((double)(effect.time - c->parent_start[parent]));
     double sibling = log(0.05 / (gap + 1e4));
-    double own = effect_log(c, parent, NULL, 0, effect, NULL);
+    double own = log(explained(c, parent, NULL, 0, effect, NULL));
     return c->option_log[option] + (own > sibling ? own : sibling);
 }
 

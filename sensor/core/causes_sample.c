@@ -116,10 +116,9 @@ struct move {
     double gain; /* of what does not depend on siblings */
 };
 
-/* False if the child may not have that parent. */
-static bool give(const struct state *s, struct move *m, int32_t child, int32_t parent)
+/* False if the child may not have that parent: `option` is negative then. */
+static bool give(const struct state *s, struct move *m, int32_t child, int32_t option)
 {
-    int32_t option = option_of(s->c, child, parent);
     if (option < 0)
         return false;
     const double *logs = s->c->option_log + s->c->option_from[child];
@@ -130,25 +129,30 @@ static bool give(const struct state *s, struct move *m, int32_t child, int32_t p
 }
 
 static bool move_child(const struct state *s, struct move *m, struct side *from, struct side *to,
-                       int32_t child)
+                       int32_t child, int32_t option)
 {
+    if (!give(s, m, child, option))
+        return false;
     if (from->parent >= 0)
         from->count = removed(from->list, from->count, child);
     if (to->parent >= 0)
         to->count = inserted(s->c, to->list, to->count, child);
-    return give(s, m, child, to->parent);
+    return true;
 }
 
 /* A child of the same kind goes the other way. */
-static bool swap_child(struct state *s, struct move *m, int32_t child)
+static bool swap_child(struct state *s, struct move *m, int32_t child, int32_t option)
 {
     int32_t like[CAUSES_CHILDREN];
     uint64_t n = 0;
     for (int i = 0; i < m->to.count; i++)
         if (s->c->child_kind[m->to.list[i]] == s->c->child_kind[child])
             like[n++] = m->to.list[i];
-    return n && move_child(s, m, &m->to, &m->from, like[drawn(s) % n]) &&
-           move_child(s, m, &m->from, &m->to, child);
+    if (!n)
+        return false;
+    int32_t other = like[drawn(s) % n];
+    return move_child(s, m, &m->to, &m->from, other, option_of(s->c, other, m->from.parent)) &&
+           move_child(s, m, &m->from, &m->to, child, option);
 }
 
 static int tail_of(const struct causes *c, const struct side *side, int32_t child)
@@ -168,10 +172,10 @@ static bool swap_tails(const struct state *s, struct move *m, int32_t child)
     if (from_tail + to_tail < 2)
         return false;
     for (int i = from; i < m->from.count; i++)
-        if (!give(s, m, m->from.list[i], m->to.parent))
+        if (!give(s, m, m->from.list[i], option_of(s->c, m->from.list[i], m->to.parent)))
             return false;
     for (int i = to; i < m->to.count; i++)
-        if (!give(s, m, m->to.list[i], m->from.parent))
+        if (!give(s, m, m->to.list[i], option_of(s->c, m->to.list[i], m->from.parent)))
             return false;
     memcpy(tail, m->from.list + from, (size_t)from_tail * sizeof *tail);
     memcpy(m->from.list + from, m->to.list + to, (size_t)to_tail * sizeof *tail);
@@ -191,7 +195,7 @@ static void step(struct state *s, int32_t child, double cold, enum how how)
     int32_t option = proposed(s, child), from = c->option_from[child];
     if (option == s->held[child])
         return;
-    double back = log(c->option_share[from + s->held[child]] / c->option_share[from + option]);
+    double back = c->option_share[from + s->held[child]] / c->option_share[from + option];
     struct move m;
     m.moved = 0;
     m.gain = 0;
@@ -201,9 +205,9 @@ static void step(struct state *s, int32_t child, double cold, enum how how)
     m.to.count = list_of(s, m.to.parent, m.to.list);
     bool possible;
     if (how == MOVE_CHILD || m.from.parent < 0 || m.to.parent < 0)
-        possible = move_child(s, &m, &m.from, &m.to, child);
+        possible = move_child(s, &m, &m.from, &m.to, child, option);
     else
-        possible = how == SWAP_CHILD ? swap_child(s, &m, child) : swap_tails(s, &m, child);
+        possible = how == SWAP_CHILD ? swap_child(s, &m, child, option) : swap_tails(s, &m, child);
     if (!possible || m.from.count > CAUSES_CHILDREN || m.to.count > CAUSES_CHILDREN)
         return;
     double from_score = score_of(s, m.from.parent, m.from.list, m.from.count);
@@ -211,7 +215,7 @@ static void step(struct state *s, int32_t child, double cold, enum how how)
     double before_move = (m.from.parent < 0 ? 0 : s->score[m.from.parent]) +
                          (m.to.parent < 0 ? 0 : s->score[m.to.parent]);
     double gain = from_score + to_score + m.gain - before_move;
-    if (log(chance(s) + 1e-300) >= cold * gain + back)
+    if (log(chance(s) / back + 1e-300) >= cold * gain)
         return;
     set_list(s, m.from.parent, m.from.list, m.from.count, from_score);
     set_list(s, m.to.parent, m.to.list, m.to.count, to_score);

@@ -31,6 +31,7 @@
     X(tcp_gaps)                                                                                \
     X(tcp_gap_bytes)                                                                           \
     X(tcp_buffer_shed_bytes)                                                                   \
+    X(tcp_unread_bytes)                                                                        \
     X(udp_datagrams)                                                                           \
     X(stream_chunk_bytes)                                                                      \
     X(stream_skipped_bytes)                                                                    \
@@ -64,6 +65,7 @@
     X(tap_events)                                                                              \
     X(tap_malformed)                                                                           \
     X(tap_flows)                                                                               \
+    X(tap_flows_late)                                                                          \
     X(tap_flows_unplaced)                                                                      \
     X(tap_flows_shed)                                                                          \
     X(tap_bytes)                                                                               \

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <time.h>
 
+#include "cutter.h"
 #include "decap.h"
 #include "flow.h"
 #include "intake.h"
@@ -41,6 +42,7 @@ struct engine {
     struct counters uncounted;
     struct protocol_shared shared;
     const struct interest *interest;
+    struct cutter *cutter; /* borrowed, as interest; may be NULL */
     struct batch *batch; /* where events go: the caller's during engine_fill, else unread */
     struct batch *unread; /* events nobody is there to read: of flows that end in engine_close */
     uint64_t clock_ns;   /* the latest packet time seen: it never falls */
@@ -109,9 +111,12 @@ static struct protocol *protocol_of(struct engine *engine, struct flow *flow)
 static void stream_data(void *context, struct flow *flow, enum direction direction,
                         const uint8_t *data, uint32_t bytes, uint64_t time_ns)
 {
-    struct protocol *protocol = protocol_of(context, flow);
-    if (protocol)
-        protocol_data(protocol, direction, data, bytes, time_ns);
+    struct engine *engine = context;
+    struct protocol *protocol = protocol_of(engine, flow);
+    if (!protocol)
+        return;
+    protocol_data(protocol, direction, data, bytes, time_ns);
+    flow->unread = engine->cutter && protocol_is_sealed(protocol);
 }
 
 static void stream_gap(void *context, struct flow *flow, enum direction direction, uint64_t bytes,
@@ -231,6 +236,7 @@ struct engine *engine_open(struct source *source, const struct engine_options *o
     if (!options->decrypt)
         engine->tls_limits.tls_held_bytes_max = 0;
     engine->interest = options->interest;
+    engine->cutter = options->decrypt ? NULL : options->cutter;
     engine->worker = options->worker;
     engine->workers = options->workers;
     engine->splits = options->workers > 1 && !options->kernel_fanout;
@@ -251,6 +257,14 @@ static bool wanted(const struct engine *engine, const struct datagram *datagram)
             interest_wants_port(engine->interest, PROTO_UDP, datagram->source_port));
 }
 
+static void leave_unread(struct engine *engine, const struct packet *packet,
+                         const struct datagram *datagram)
+{
+    if (datagram->tunnel == TUNNEL_NONE && packet->wire_bytes >= CUTTER_FRAME_BYTES_MIN &&
+        packet->wire_bytes == packet->captured_bytes)
+        cutter_mark(engine->cutter, datagram);
+}
+
 static void process(struct engine *engine, const struct packet *packet)
 {
     struct datagram datagram;
@@ -268,6 +282,8 @@ static void process(struct engine *engine, const struct packet *packet)
         return;
     if (datagram.protocol == PROTO_TCP) {
         flow_table_segment(engine->flows, flow, direction, &datagram, packet->time_ns);
+        if (flow->unread)
+            leave_unread(engine, packet, &datagram);
         return;
     }
     count(&engine->counters, COUNT_udp_datagrams, 1);

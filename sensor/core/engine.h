@@ -25,6 +25,8 @@ struct engine_options {
     bool decrypt; /* false: TLS is metadata, and nothing waits for a key */
     bool kernel_fanout; /* the kernel already split the packets between the workers */
     bool tapped;        /* the source is that of tap_open */
+    /* Borrowed; NULL: every flow is read to its end. Only without `decrypt`. */
+    struct cutter *cutter;
 };
 
 enum fill_verdict { FILL_MORE, FILL_END, FILL_ERROR };

@@ -29,6 +29,7 @@ struct flow {
     uint8_t ip_version;
     uint8_t tunnel;
     bool announced : 1; /* the batch has described this flow */
+    bool unread : 1;    /* its streams are followed and counted, and given to nobody */
     bool tapped : 1;    /* no packets of it were captured: `tap` says where its bytes come from */
     uint16_t vlan;  /* as tunnel, tunnel_id and source: of the first packet */
     uint16_t source;

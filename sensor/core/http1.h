@@ -76,6 +76,7 @@ struct protocol {
     bool port_wanted;
     bool settled;   /* opaque for certain: HTTP is not looked for */
     bool http2_unseen; /* frames of HTTP/2 were seen, but not its beginning */
+    bool tls_first; /* no byte was seen before the TLS */
     bool decrypted; /* the inner of another: its bytes came out of TLS */
     bool in_clear[2];       /* LAYER_TLS: the direction went back to clear */
     uint8_t authd;          /* enum authd_stage */

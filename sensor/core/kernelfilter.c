@@ -17,7 +17,8 @@ enum {
     IPV6_HEADER_BYTES = 40,
     IPV4_FRAGMENT = 0x3fff, /* more fragments, or an offset; RFC 791 section 3.1 */
     PORTS = 65536,
-    PATCHES_MAX = 32,
+    PATCHES_MAX = 1024,
+    TOGETHER = 8, /* ranges that are compared one after the other */
 };
 
 /* What decap can see through must pass here: these lists hold what decap.c has. */
@@ -35,8 +36,17 @@ struct patches { /* JA instructions whose target is not known yet */
 
 struct assembler {
     struct kernelfilter *filter;
-    struct patches to_udp, to_ports;
+    struct patches to_udp, to_ports, to_end;
     bool full;
+};
+
+struct range {
+    uint16_t first, last;
+};
+
+struct ranges {
+    struct range range[PORTS / 2];
+    size_t count;
 };
 
 static void emit(struct assembler *to, uint16_t code, uint8_t jump_true, uint8_t jump_false,
@@ -68,6 +78,10 @@ static void keep_if(struct assembler *to, uint32_t value)
 
 static void jump(struct assembler *to, struct patches *patches)
 {
+    if (patches->count == PATCHES_MAX) {
+        to->full = true;
+        return;
+    }
     patches->at[patches->count++] = to->filter->count;
     emit(to, BPF_JMP | BPF_JA, 0, 0, 0);
 }
@@ -155,36 +169,78 @@ static void raw_frame(struct assembler *to)
     give(to, 0);
 }
 
-/* A holds a port: keeps the packet if it is in the list, as ranges of neighbours. */
-static void ports_of_interest(struct assembler *to, const uint8_t *wanted)
+/* A holds a port: keeps the packet if it is in one of the ranges, else goes on behind the list. */
+static void keep_ranges(struct assembler *to, const struct range *ranges, size_t count)
 {
-    for (uint32_t port = 0; port < PORTS; port++) {
-        if (!wanted[port])
-            continue;
-        uint32_t last = port;
-        while (last + 1 < PORTS && wanted[last + 1])
-            last++;
-        if (last == port) {
-            keep_if(to, port);
+    for (size_t i = 0; i < count; i++) {
+        if (ranges[i].first == ranges[i].last) {
+            keep_if(to, ranges[i].first);
         } else {
-            emit(to, BPF_JMP | BPF_JGE | BPF_K, 0, 2, port);
-            emit(to, BPF_JMP | BPF_JGT | BPF_K, 1, 0, last);
+            emit(to, BPF_JMP | BPF_JGE | BPF_K, 0, 2, ranges[i].first);
+            emit(to, BPF_JMP | BPF_JGT | BPF_K, 1, 0, ranges[i].last);
             give(to, KEEP_BYTES);
         }
-        port = last;
     }
+    jump(to, &to->to_end);
 }
 
-bool kernelfilter_build(struct kernelfilter *filter, bool ethernet, const uint16_t *ports,
-                        size_t port_count)
+/* Halves the list until `together` are left. */
+static void search(struct assembler *to, const struct range *ranges, size_t count,
+                   size_t together)
+{
+    size_t half = count / 2;
+
+    if (count <= together || to->full) {
+        keep_ranges(to, ranges, count);
+        return;
+    }
+    emit(to, BPF_JMP | BPF_JGE | BPF_K, 1, 0, ranges[half].first);
+    uint16_t lower = to->filter->count;
+    emit(to, BPF_JMP | BPF_JA, 0, 0, 0);
+    search(to, ranges + half, count - half, together);
+    if (!to->full)
+        to->filter->code[lower].k = (uint32_t)(to->filter->count - lower - 1);
+    search(to, ranges, half, together);
+}
+
+static void ports_of_interest(struct assembler *to, uint32_t at, const struct ranges *ranges,
+                              size_t together)
+{
+    emit(to, BPF_LD | BPF_H | BPF_IND, 0, 0, at);
+    to->to_end.count = 0;
+    search(to, ranges->range, ranges->count, together);
+    land(to, &to->to_end);
+}
+
+/* Neighbours are one range. NULL when memory is short; the caller frees. */
+static struct ranges *ranges_of(const uint16_t *ports, size_t port_count)
+{
+    uint8_t *wanted = calloc(PORTS, 1);
+    struct ranges *ranges = calloc(1, sizeof *ranges);
+
+    for (size_t i = 0; wanted && i < port_count; i++)
+        wanted[ports[i]] = 1;
+    for (uint32_t port = 0; wanted && ranges && port < PORTS; port++) {
+        if (!wanted[port])
+            continue;
+        uint32_t first = port;
+        while (port + 1 < PORTS && wanted[port + 1])
+            port++;
+        ranges->range[ranges->count++] = (struct range){(uint16_t)first, (uint16_t)port};
+    }
+    if (!wanted) {
+        free(ranges);
+        ranges = NULL;
+    }
+    free(wanted);
+    return ranges;
+}
+
+static bool build(struct kernelfilter *filter, bool ethernet, const struct ranges *ranges,
+                  size_t together)
 {
     struct assembler to = {.filter = filter};
-    uint8_t *wanted = calloc(PORTS, 1);
 
-    if (!wanted)
-        return false;
-    for (size_t i = 0; i < port_count; i++)
-        wanted[ports[i]] = 1;
     filter->count = 0;
     if (ethernet)
         ethernet_frame(&to);
@@ -195,13 +251,22 @@ bool kernelfilter_build(struct kernelfilter *filter, bool ethernet, const uint16
     for (size_t i = 0; i < sizeof udp_tunnels / sizeof *udp_tunnels; i++)
         keep_if(&to, udp_tunnels[i]);
     land(&to, &to.to_ports);
-    emit(&to, BPF_LD | BPF_H | BPF_IND, 0, 0, 0);
-    ports_of_interest(&to, wanted);
-    emit(&to, BPF_LD | BPF_H | BPF_IND, 0, 0, 2);
-    ports_of_interest(&to, wanted);
+    ports_of_interest(&to, 0, ranges, together);
+    ports_of_interest(&to, 2, ranges, together);
     give(&to, 0);
-    free(wanted);
     return !to.full;
+}
+
+bool kernelfilter_build(struct kernelfilter *filter, bool ethernet, const uint16_t *ports,
+                        size_t port_count)
+{
+    struct ranges *ranges = ranges_of(ports, port_count);
+    /* A list without halves is slower, but shorter. */
+    bool built = ranges && (build(filter, ethernet, ranges, TOGETHER) ||
+                            build(filter, ethernet, ranges, PORTS));
+
+    free(ranges);
+    return built;
 }
 
 void kernelfilter_build_closed(struct kernelfilter *filter)

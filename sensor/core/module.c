@@ -80,7 +80,7 @@ static int module_exec(PyObject *module)
         PyModule_AddType(module, state->interest_type) ||
         PyModule_AddType(module, state->batch_type) ||
         PyModule_AddType(module, state->source_type) || add_constants(module) ||
-        add_causes(module) || add_signature(module))
+        add_causes(module) || add_signature(module) || add_cutter(module))
         return -1;
     if (add_texts(module, "COUNTERS", counter_texts, sizeof counter_texts / sizeof *counter_texts))
         return -1;

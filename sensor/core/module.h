@@ -60,6 +60,9 @@ int add_causes_targets(PyObject *module);
 /* The functions of signature.h. */
 int add_signature(PyObject *module);
 
+/* What cutter.h needs of the kernel, tried. */
+int add_cutter(PyObject *module);
+
 /* A tuple of items, which it takes; NULL, with all of them released, if one is NULL. */
 PyObject *tuple_of(PyObject **items, Py_ssize_t count);
 

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "cutter.h"
 #include "engine.h"
 #include "tap.h"
 
@@ -13,6 +14,7 @@ struct source_object {
     PyObject_HEAD
     struct engine *engine;  /* owned; NULL once closed */
     PyObject *interest;     /* owned: the engine borrows its rules */
+    struct cutter *cutter;  /* owned; NULL: not wanted, or not to be had */
     struct source **inputs; /* owned array; its members belong to the engine's source */
     size_t input_count;
     int filling;
@@ -38,7 +40,7 @@ struct source_arguments {
     int tap;              /* descriptor of its ring; -1: none */
     unsigned worker, workers, ring_bytes;
     unsigned short fanout_group;
-    int promiscuous, decrypt;
+    int promiscuous, decrypt, cut;
 };
 
 static bool read_limit(PyObject *mapping, const char *name, uint64_t *limit)
@@ -85,14 +87,24 @@ static bool open_files(struct source_object *self, PyObject *files)
     return true;
 }
 
+/* With keys everything is read, and without the right to it the classic program does. */
+static void open_cutter(struct source_object *self, const struct source_arguments *arguments)
+{
+    char refusal[SOURCE_ERROR_BYTES];
+    size_t count = (size_t)PyTuple_Size(arguments->interfaces);
+    if (count && arguments->cut && !arguments->decrypt)
+        self->cutter = cutter_open(self->input_count + count, refusal);
+}
+
 static bool open_interfaces(struct source_object *self, const struct source_arguments *arguments)
 {
-    uint16_t ports[256]; /* the kernel filter is linear in them */
+    uint16_t ports[256];
     Py_ssize_t port_count = PyTuple_Size(arguments->ports);
     if (port_count > (Py_ssize_t)(sizeof ports / sizeof *ports)) {
         PyErr_SetString(PyExc_ValueError, "at most 256 ports");
         return false;
     }
+    open_cutter(self, arguments);
     for (Py_ssize_t i = 0; i < port_count; i++)
         ports[i] = (uint16_t)PyLong_AsUnsignedLong(PyTuple_GetItem(arguments->ports, i));
     for (Py_ssize_t i = 0; !PyErr_Occurred() && i < PyTuple_Size(arguments->interfaces); i++) {
@@ -109,6 +121,7 @@ static bool open_interfaces(struct source_object *self, const struct source_argu
             .promiscuous = arguments->promiscuous,
             .ports = ports,
             .port_count = (size_t)port_count,
+            .cutter = self->cutter,
         };
         if (!options.interface || !add_input(self, afpacket_open(&options, error), error))
             return false;
@@ -225,8 +238,10 @@ static bool open_source(struct source_object *self, const struct source_argument
         return false;
     }
     if (open_files(self, arguments->files) && open_interfaces(self, arguments) &&
-        open_tap(self, arguments->tap))
+        open_tap(self, arguments->tap)) {
+        options.cutter = self->cutter;
         return open_engine(self, &options) && open_secrets(self, arguments);
+    }
     while (self->input_count) {
         struct source *input = self->inputs[--self->input_count];
         input->ops->close(input);
@@ -249,7 +264,8 @@ static PyObject *source_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
 {
     static char *names[] = {"interest", "limits",       "files",      "interfaces", "worker",
                             "workers",  "fanout_group", "ring_bytes", "ports",      "promiscuous",
-                            "decrypt",  "secrets_of",   "tap",        "secrets_to", NULL};
+                            "decrypt",  "secrets_of",   "tap",        "secrets_to", "cut",
+                            NULL};
     struct module_state *state = PyType_GetModuleState(type);
     struct source_arguments arguments = {
         .workers = 1, .ring_bytes = 64 << 20, .promiscuous = 1, .tap = -1};
@@ -258,12 +274,12 @@ static PyObject *source_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
     PyObject *self = NULL;
     if (none &&
         PyArg_ParseTupleAndKeywords(
-            args, kwargs, "O!O|$O!O!IIHIO!ppOiO!", names, state->interest_type, &arguments.interest,
+            args, kwargs, "O!O|$O!O!IIHIO!ppOiO!p", names, state->interest_type, &arguments.interest,
             &arguments.limits, &PyTuple_Type, &arguments.files, &PyTuple_Type,
             &arguments.interfaces, &arguments.worker, &arguments.workers, &arguments.fanout_group,
             &arguments.ring_bytes, &PyTuple_Type, &arguments.ports, &arguments.promiscuous,
             &arguments.decrypt, &arguments.secrets_of, &arguments.tap, &PyTuple_Type,
-            &arguments.secrets_to) &&
+            &arguments.secrets_to, &arguments.cut) &&
         known_source(type, &arguments.secrets_of))
         self = new_object(type);
     if (self) {
@@ -369,6 +385,17 @@ static PyObject *source_counters(PyObject *object, PyObject *unused)
     return all;
 }
 
+static int add_cuts(PyObject *to, const struct source_stats *stats)
+{
+    PyObject *cuts = stats->cuts ? Py_BuildValue("{sKsKsKsK}", "filtered", stats->filtered,
+                                                 "filtered_bytes", stats->filtered_bytes, "cut",
+                                                 stats->cut, "cut_bytes", stats->cut_bytes)
+                                 : PyDict_New();
+    int failed = cuts ? PyDict_Update(to, cuts) : -1;
+    Py_XDECREF(cuts);
+    return failed;
+}
+
 static PyObject *source_stats(PyObject *object, PyObject *unused)
 {
     (void)unused;
@@ -382,7 +409,7 @@ static PyObject *source_stats(PyObject *object, PyObject *unused)
                                       stats->dropped, "frozen", stats->frozen, "truncated",
                                       stats->truncated, "secrets_shed", stats->secrets_shed,
                                       "last_ns", stats->last_ns);
-        if (!one || PyList_Append(all, one))
+        if (!one || add_cuts(one, stats) || PyList_Append(all, one))
             Py_CLEAR(all);
         Py_XDECREF(one);
     }
@@ -519,7 +546,9 @@ static PyObject *source_close(PyObject *object, PyObject *unused)
         return NULL;
     }
     engine_close(self->engine);
+    cutter_close(self->cutter);
     self->engine = NULL;
+    self->cutter = NULL;
     Py_RETURN_NONE;
 }
 
@@ -527,6 +556,7 @@ static void source_dealloc(PyObject *object)
 {
     struct source_object *self = (struct source_object *)object;
     engine_close(self->engine);
+    cutter_close(self->cutter);
     PyMem_Free(self->inputs);
     PyMem_Free(self->stats);
     PyMem_Free(self->operations);

@@ -198,6 +198,7 @@ static uint32_t detect(struct protocol *protocol, enum direction direction, cons
         verdict = START_NO;
     if (verdict == START_YES && layer == LAYER_HTTP2 && !open_http2(protocol))
         verdict = START_NO;
+    protocol->tls_first = verdict == START_YES && layer == LAYER_TLS;
     if (framed == START_YES) {
         layer = LAYER_FRAMED;
         verdict = protocol_framed_open(protocol, kind) ? START_YES : START_NO;
@@ -407,6 +408,13 @@ void protocol_end(struct protocol *protocol, enum direction direction, uint64_t 
 bool protocol_is_http(const struct protocol *protocol)
 {
     return protocol->layer == LAYER_HTTP1 || protocol->layer == LAYER_HTTP2;
+}
+
+/* What vmware-authd says inside its TLS hands the flow over: to NFC in clear, or a second TLS. */
+bool protocol_is_sealed(const struct protocol *protocol)
+{
+    return protocol->layer == LAYER_TLS && tls_is_sealed(protocol->tls) &&
+           (protocol->tls_session > 1 || (protocol->tls_first && !protocol->authd));
 }
 
 void protocol_close(struct protocol *protocol, uint64_t time_ns)

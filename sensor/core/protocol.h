@@ -36,6 +36,8 @@ void protocol_gap(struct protocol *protocol, enum direction direction, uint64_t 
 void protocol_end(struct protocol *protocol, enum direction direction, uint64_t time_ns);
 /* Has HTTP been found on this flow? A gap in it may hide a transaction. */
 bool protocol_is_http(const struct protocol *protocol);
+/* Without keys nothing that this flow still says is of use, but its end. */
+bool protocol_is_sealed(const struct protocol *protocol);
 /* Reports requests still without a response, then frees. */
 void protocol_close(struct protocol *protocol, uint64_t time_ns);
 

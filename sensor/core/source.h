@@ -22,11 +22,15 @@ struct source_stats {
     uint64_t dropped;  /* PACKET_STATISTICS tp_drops, accumulated */
     uint64_t frozen;   /* tp_freeze_q_cnt, accumulated */
     uint64_t truncated; /* captured_bytes < wire_bytes */
+    uint64_t filtered, filtered_bytes; /* by the program of cutter.h, as what follows; 0 without */
+    uint64_t cut, cut_bytes;
     uint64_t secrets_shed; /* decryption secrets blocks past 64 MiB a file: not kept */
     uint64_t last_ns;      /* time of the last packet; 0 before the first */
+    bool cuts;             /* the program of cutter.h is attached */
 };
 
 struct source;
+struct cutter;
 
 struct source_ops {
     enum source_verdict (*next)(struct source *source, struct packet *packet, int timeout_ms);
@@ -66,6 +70,7 @@ struct afpacket_options {
      * tunnel it cannot look into (GRE, VXLAN, GENEVE, IP in IP). */
     const uint16_t *ports;
     size_t port_count;
+    struct cutter *cutter; /* borrowed; NULL: the classic program, as where this one is refused */
 };
 
 struct source *afpacket_open(const struct afpacket_options *options,

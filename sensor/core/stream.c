@@ -39,6 +39,13 @@ static void report_gap(struct reassembly *reassembly, struct flow *flow, enum di
                          delivery_time(&flow->tcp, time_ns));
 }
 
+static void count_unread(struct reassembly *reassembly, struct flow *flow, uint32_t bytes,
+                         uint64_t time_ns)
+{
+    count(reassembly->counters, COUNT_tcp_unread_bytes, bytes);
+    delivery_time(&flow->tcp, time_ns);
+}
+
 /* The next wire_bytes of the stream, of which the first `bytes` were captured. */
 static void pass(struct reassembly *reassembly, struct flow *flow, enum direction direction,
                  const struct segment *segment)
@@ -48,6 +55,10 @@ static void pass(struct reassembly *reassembly, struct flow *flow, enum directio
     stream->delivered = true;
     stream->fin_guessed = false;
     stream->hole_since_ns = 0;
+    if (flow->unread) {
+        count_unread(reassembly, flow, segment->wire_bytes, segment->time_ns);
+        return;
+    }
     if (segment->bytes)
         reassembly->sink.data(reassembly->sink.context, flow, direction, segment->data,
                               segment->bytes, delivery_time(&flow->tcp, segment->time_ns));
@@ -477,13 +488,14 @@ static void segment_out_of_line(struct reassembly *reassembly, struct flow *flow
     progress(reassembly, flow, time_ns);
 }
 
-static bool is_plain_next(const struct tcp *tcp, const struct stream *stream,
+static bool is_plain_next(const struct flow *flow, const struct stream *stream,
                           const struct stream *other, const struct datagram *datagram)
 {
-    return !tcp->waiting && stream->anchored && !stream->closed &&
+    return !flow->tcp.waiting && stream->anchored && !stream->closed &&
            (datagram->tcp_flags & (TCP_SYN | TCP_FIN | TCP_RST | TCP_ACK)) == TCP_ACK &&
            datagram->tcp_sequence == stream->next_sequence &&
-           datagram->payload_bytes == datagram->payload_wire_bytes && other->anchored &&
+           (datagram->payload_bytes == datagram->payload_wire_bytes || flow->unread) &&
+           other->anchored &&
            (other->closed ||
             sequence_ahead(datagram->tcp_acknowledgement, other->next_sequence) <= 0);
 }
@@ -495,14 +507,18 @@ void tcp_segment(struct reassembly *reassembly, struct flow *flow, enum directio
     count(reassembly->counters, COUNT_tcp_segments, 1);
     stream->seen = true;
     stream->absent = false;
-    if (!is_plain_next(&flow->tcp, stream, &flow->tcp.stream[!direction], datagram)) {
+    if (!is_plain_next(flow, stream, &flow->tcp.stream[!direction], datagram)) {
         segment_out_of_line(reassembly, flow, direction, datagram, time_ns);
         return;
     }
-    if (datagram->payload_bytes == 0)
+    if (datagram->payload_wire_bytes == 0)
         return;
-    stream->next_sequence += datagram->payload_bytes;
+    stream->next_sequence += datagram->payload_wire_bytes;
     stream->delivered = true;
+    if (flow->unread) {
+        count_unread(reassembly, flow, datagram->payload_wire_bytes, time_ns);
+        return;
+    }
     reassembly->sink.data(reassembly->sink.context, flow, direction, datagram->payload,
                           datagram->payload_bytes, delivery_time(&flow->tcp, time_ns));
 }

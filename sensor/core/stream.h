@@ -13,6 +13,9 @@
  * A RST ends both directions when stream_gap_timeout_ms have passed and its sender has sent nothing
  * more, so that bytes which it overtook are not lost.
  *
+ * A flow that is `unread` goes on as before, but its bytes are only counted; so those which were
+ * not captured are no gap.
+ *
  * Only held bytes can be compared with a second copy; what was delivered is gone. */
 #ifndef HOPTAP_STREAM_H
 #define HOPTAP_STREAM_H

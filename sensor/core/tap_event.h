@@ -13,9 +13,12 @@
 
 enum tap_kind {
     TAP_DATA = 1, /* plaintext that went through the library */
-    TAP_CLOSE,    /* the session was freed; with session 0, every one of this pid: it ended */
+    /* The session was freed; with session 0, every one of this pid that began up to `generation`
+     * (0: every one): it ended. */
+    TAP_CLOSE,
     TAP_SECRET,   /* a line of a key log, without its newline */
     TAP_ADDRESS,  /* struct tap_address of the session's socket; may never come, or come late */
+    TAP_TOTALS,   /* struct tap_totals: the session lost bytes and has not said more since */
 };
 
 enum tap_direction { TAP_WRITTEN, TAP_READ }; /* by the tapped process */
@@ -32,9 +35,11 @@ struct tap_address {
     __u16 pad;
 };
 
-/* What may follow a TAP_CLOSE: with it, bytes lost at the end are known missing, too. */
+/* What may follow a TAP_CLOSE: with it, bytes lost at the end are known missing, too. Both by enum
+ * tap_direction. */
 struct tap_totals {
-    __u64 bytes[2]; /* by enum tap_direction, lost ones counted */
+    __u64 bytes[2]; /* lost ones counted */
+    __u64 told[2];  /* up to here no loss is new: later ones than this are lost at the end */
 };
 
 struct tap_event {
@@ -49,7 +54,8 @@ struct tap_event {
     __u8 kind;
     __u8 direction;
     __u8 role;
-    __u8 pad[7];
+    __u8 late; /* the session's beginning was not seen: it may have said more before */
+    __u8 pad[6];
 };
 
 #endif

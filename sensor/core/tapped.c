@@ -170,6 +170,8 @@ static struct tapped_session *begin(struct tapped *tapped, const struct tap_even
     session->next = *bucket;
     *bucket = session;
     keep(tapped, session);
+    if (event->late)
+        count(tapped->options.counters, COUNT_tap_flows_late, 1);
     return session;
 }
 
@@ -306,42 +308,60 @@ static void take_address(struct tapped *tapped, const struct heard *heard)
         place(session, &endpoints);
 }
 
-static void close_session(struct tapped *tapped, struct tapped_session *session,
-                          const struct heard *heard)
+/* Bytes lost at the end become a gap, also of a session of which nothing else came: it is made
+ * where they begin. Returns the session, NULL if it is not known. */
+static struct tapped_session *catch_up(struct tapped *tapped, const struct heard *heard)
 {
-    struct tap_totals totals = {0};
+    struct tapped_session *session = find(tapped, &heard->event);
+    struct tap_totals totals;
+    if (heard->bytes < sizeof totals)
+        return session;
+    memcpy(&totals, heard->data, sizeof totals);
+    uint64_t known[2] = {totals.told[0], totals.told[1]};
+    if (session)
+        memcpy(known, session->offset, sizeof known);
+    if (totals.bytes[0] <= known[0] && totals.bytes[1] <= known[1])
+        return session;
+    session = session_of(tapped, heard);
+    if (!session)
+        return find(tapped, &heard->event);
+    memcpy(session->offset, known, sizeof known);
+    if (!session->tap.placed && !session->looked_up && heard->event.fd >= 0)
+        look_up(tapped, session, &heard->event);
+    uint64_t time_ns = flow_time(session->flow, heard->time_ns);
+    for (unsigned direction = TAP_WRITTEN; direction <= TAP_READ; direction++)
+        if (totals.bytes[direction] > known[direction])
+            miss(tapped, session, direction, totals.bytes[direction], time_ns);
+    return session;
+}
+
+static void close_session(struct tapped *tapped, struct tapped_session *session, uint64_t time_ns)
+{
     session->closed = true;
-    if (!session->flow) {
-        let_go(tapped, session);
-        forget(tapped, session);
+    if (session->flow) {
+        flow_table_end(tapped->options.flows, session->flow, flow_time(session->flow, time_ns));
         return;
     }
-    uint64_t time_ns = flow_time(session->flow, heard->time_ns);
-    if (heard->bytes >= sizeof totals)
-        memcpy(&totals, heard->data, sizeof totals);
-    for (unsigned direction = TAP_WRITTEN; direction <= TAP_READ; direction++)
-        if (totals.bytes[direction] > session->offset[direction])
-            miss(tapped, session, direction, totals.bytes[direction], time_ns);
-    flow_table_end(tapped->options.flows, session->flow, time_ns);
+    let_go(tapped, session);
+    forget(tapped, session);
 }
 
 static void take_close(struct tapped *tapped, const struct heard *heard)
 {
-    struct tapped_session *session;
-    if (heard->event.session) {
-        session = find(tapped, &heard->event);
+    const struct tap_event *event = &heard->event;
+    if (event->session) {
+        struct tapped_session *session = catch_up(tapped, heard);
         if (session)
-            close_session(tapped, session, heard);
+            close_session(tapped, session, heard->time_ns);
         return;
     }
-    struct heard ended = *heard;
-    ended.bytes = 0;
-    processes_ended(&tapped->processes, heard->event.pid);
+    processes_ended(&tapped->processes, event->pid);
     for (uint64_t i = 0; i <= tapped->mask; i++) {
         for (struct tapped_session *next, *each = tapped->buckets[i]; each; each = next) {
             next = each->next;
-            if (each->tap.pid == heard->event.pid && each->tap.number == heard->event.tap)
-                close_session(tapped, each, &ended);
+            if (each->tap.pid == event->pid && each->tap.number == event->tap &&
+                (!event->generation || each->generation <= event->generation))
+                close_session(tapped, each, heard->time_ns);
         }
     }
 }
@@ -349,9 +369,10 @@ static void take_close(struct tapped *tapped, const struct heard *heard)
 static bool is_sound(const struct tap_event *event, uint32_t bytes)
 {
     return event->size <= bytes && event->size <= TAP_DATA_BYTES_MAX && event->kind >= TAP_DATA &&
-           event->kind <= TAP_ADDRESS && event->direction <= TAP_READ &&
+           event->kind <= TAP_TOTALS && event->direction <= TAP_READ &&
            event->role <= TAP_ROLE_SERVER && event->offset <= UINT64_MAX - event->size &&
-           (event->kind != TAP_ADDRESS || event->size == sizeof(struct tap_address));
+           (event->kind != TAP_ADDRESS || event->size == sizeof(struct tap_address)) &&
+           (event->kind != TAP_TOTALS || event->size == sizeof(struct tap_totals));
 }
 
 void tapped_event(struct tapped *tapped, const struct packet *packet)
@@ -381,6 +402,9 @@ void tapped_event(struct tapped *tapped, const struct packet *packet)
         break;
     case TAP_ADDRESS:
         take_address(tapped, &heard);
+        break;
+    case TAP_TOTALS:
+        catch_up(tapped, &heard);
         break;
     }
 }

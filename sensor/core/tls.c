@@ -40,6 +40,20 @@ const struct tls_info *tls_info(const struct tls *tls)
     return &tls->info;
 }
 
+bool tls_is_sealed(const struct tls *tls)
+{
+    if (tls->waiting || tls->parked.first || !tls->handshake.client_seen ||
+        !tls->handshake.server_seen)
+        return false;
+    for (int each = TO_SERVER; each <= TO_CLIENT; each++) {
+        const struct tls_side *side = &tls->side[each];
+        if (side->blind != TLS_NO_KEY || side->reading != READ_RECORDS ||
+            side->epoch == EPOCH_PLAIN)
+            return false;
+    }
+    return true;
+}
+
 static bool hold(struct tls *tls, struct tls_held *list, enum tls_held_kind kind,
                  enum direction direction, struct slice data, uint64_t gap_bytes, uint64_t time_ns)
 {

@@ -170,6 +170,9 @@ void tls_data(struct tls *tls, enum direction direction, const uint8_t *data, ui
 void tls_gap(struct tls *tls, enum direction direction, uint64_t bytes, uint64_t time_ns);
 /* The stream of this direction is over. Held bytes stay held: the key may still come. */
 void tls_end(struct tls *tls, enum direction direction, uint64_t time_ns);
+/* Both directions are encrypted under secrets that nobody has: with no key to come, there is nothing
+ * more to be read. */
+bool tls_is_sealed(const struct tls *tls);
 const struct tls_info *tls_info(const struct tls *tls);
 /* Gives up on secrets still missing, hands up what that leaves, then frees; accepts NULL. */
 void tls_close(struct tls *tls, uint64_t time_ns);

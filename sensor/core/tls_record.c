@@ -121,12 +121,13 @@ static void go_clear(struct tls *tls, enum direction direction, uint64_t time_ns
 }
 
 /* What stands where a record should: clear bytes of a peer that is done with TLS, as long as we
- * know that a record should begin here; else nothing we can name. */
+ * know that a record should begin here; else nothing we can name. The header of a record that failed
+ * may have been as wrong as the rest of it. */
 static void leave_records(struct tls *tls, enum direction direction, enum fit fit,
                           uint64_t time_ns)
 {
     struct tls_side *side = &tls->side[direction];
-    if (fit == FIT_NO && side->blind != TLS_UNSEEN) {
+    if (fit == FIT_NO && side->blind != TLS_UNSEEN && side->blind != TLS_FAILED) {
         go_clear(tls, direction, time_ns);
         return;
     }
@@ -290,12 +291,17 @@ static bool read_record(struct tls *tls, enum direction direction, struct cursor
     return true;
 }
 
-/* The version in record headers is settled by now (RFC 8446 section 5.1), and content is sealed. */
+/* The version in record headers is settled by now (RFC 8446 section 5.1), and content is sealed: in
+ * TLS 1.3 as application data. A new handshake may begin in any version. */
 static bool could_follow(const struct tls *tls, const uint8_t *data, uint32_t bytes)
 {
     uint16_t version = tls->handshake.agreement.version;
     uint8_t minor = (uint8_t)(version == TLS_1_3 ? TLS_1_2 : version);
-    if (header_fit(data, bytes) != FIT_RECORD || (bytes > 2 && data[2] != minor))
+    if (header_fit(data, bytes) != FIT_RECORD)
+        return false;
+    if (data[0] == CONTENT_HANDSHAKE && tls_like_hello(data, bytes, HANDSHAKE_CLIENT_HELLO) >= 0)
+        return true;
+    if ((bytes > 2 && data[2] != minor) || (version == TLS_1_3 && data[0] != CONTENT_DATA))
         return false;
     return bytes < TLS_HEADER_BYTES || wire_u16(data + 3) > 0;
 }
@@ -306,36 +312,69 @@ static bool is_change_cipher(const struct tls *tls, const uint8_t *data)
            !tls_is_13(tls);
 }
 
-/* One candidate of the buffer; false: more bytes, or a secret, are needed. */
-static bool try_candidate(struct tls *tls, enum direction direction, uint64_t time_ns)
+/* A whole candidate, `start` bytes into the buffer. */
+static enum tls_step try_candidate(struct tls *tls, enum direction direction, uint32_t start,
+                                   uint64_t time_ns)
 {
     struct tls_side *side = &tls->side[direction];
-    uint32_t need = TLS_HEADER_BYTES;
-    if (side->buffered >= TLS_HEADER_BYTES)
-        need += wire_u16(side->buffer + 3);
-    if (side->buffered < need)
-        return false;
-    if (is_change_cipher(tls, side->buffer)) {
+    const uint8_t *data = side->buffer + start;
+    uint32_t end = start + TLS_HEADER_BYTES + wire_u16(data + 3);
+    side->missed_bytes += start;
+    if (is_change_cipher(tls, data)) {
         side->uncertain = false;
-        side->reading = READ_RECORDS;
         tls_change_cipher(tls, direction, time_ns);
-        shift(tls, side, need);
-        return true;
-    }
-    enum tls_step step = take_at(tls, direction, side->buffer, time_ns);
-    if (step == STEP_WAIT)
-        return false;
-    if (step == STEP_MISS) {
-        shift(tls, side, 1);
-        side->missed_bytes++;
-        return true;
+    } else {
+        enum tls_step step = take_at(tls, direction, data, time_ns);
+        if (step != STEP_DONE) {
+            side->missed_bytes -= start;
+            return step;
+        }
     }
     side->reading = side->blind ? READ_HELLO : READ_RECORDS;
-    if (side->blind)
-        tls_buffer_drop(tls, side);
-    else
-        shift(tls, side, need);
-    return true;
+    side->tried = side->due = 0;
+    if (!side->blind) {
+        shift(tls, side, end);
+        return STEP_DONE;
+    }
+    side->missed_bytes += side->buffered - end;
+    tls_buffer_drop(tls, side);
+    return STEP_DONE;
+}
+
+/* Tries every candidate that has become whole: one that is still in parts may be none, and what
+ * looks like its body our records. Leaves in the buffer what begins with one in parts. */
+static enum tls_step search(struct tls *tls, enum direction direction, uint64_t time_ns)
+{
+    struct tls_side *side = &tls->side[direction];
+    bool again = side->buffered >= side->due || side->tried < TLS_HEADER_BYTES;
+    uint32_t from = again ? 0 : side->tried - (TLS_HEADER_BYTES - 1);
+    uint32_t due = again ? UINT32_MAX : side->due;
+    uint32_t keep = again ? side->buffered : 0;
+    for (uint32_t start = from; start < side->buffered; start++) {
+        uint32_t have = side->buffered - start;
+        if (!could_follow(tls, side->buffer + start, have))
+            continue;
+        bool whole = false;
+        if (have >= TLS_HEADER_BYTES) {
+            uint32_t end = start + TLS_HEADER_BYTES + wire_u16(side->buffer + start + 3);
+            whole = end <= side->buffered;
+            if (!whole && end < due)
+                due = end;
+            if (whole && end > side->tried) {
+                enum tls_step step = try_candidate(tls, direction, start, time_ns);
+                if (step != STEP_MISS)
+                    return step;
+            }
+        }
+        if (!whole && start < keep)
+            keep = start;
+    }
+    side->missed_bytes += keep;
+    if (keep)
+        shift(tls, side, keep);
+    side->tried = side->buffered;
+    side->due = due == UINT32_MAX ? due : due - keep;
+    return STEP_MISS;
 }
 
 static bool read_seek(struct tls *tls, enum direction direction, struct cursor *at,
@@ -350,18 +389,14 @@ static bool read_seek(struct tls *tls, enum direction direction, struct cursor *
         memcpy(side->buffer + side->buffered, at->data, bytes);
     side->buffered += bytes;
     advance(at, bytes);
-    while (side->reading == READ_SEEK && side->buffered) {
-        uint32_t skip = 0;
-        while (skip < side->buffered &&
-               !could_follow(tls, side->buffer + skip, side->buffered - skip))
-            skip++;
-        side->missed_bytes += skip;
-        if (skip)
-            shift(tls, side, skip);
-        if (side->buffered && !try_candidate(tls, direction, time_ns))
-            return at->bytes > 0 && !tls->waiting;
+    switch (search(tls, direction, time_ns)) {
+    case STEP_WAIT:
+        return false;
+    case STEP_MISS:
+        return at->bytes > 0;
+    default:
+        return true;
     }
-    return at->bytes > 0 || side->reading != READ_SEEK;
 }
 
 uint32_t tls_feed(struct tls *tls, enum direction direction, const uint8_t *data, uint32_t bytes,

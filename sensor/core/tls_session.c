@@ -116,7 +116,7 @@ void tls_buffer_drop(struct tls *tls, struct tls_side *side)
 {
     tls_buffer_give(tls->secrets, side->buffer);
     side->buffer = NULL;
-    side->buffered = 0;
+    side->buffered = side->tried = side->due = 0;
 }
 
 void tls_handshake_clear(struct tls *tls)

@@ -53,6 +53,8 @@ struct tls_side {
     uint32_t doubts;    /* records that may still fail while uncertain */
     uint32_t buffered;  /* bytes in buffer: a record in parts; while seeking, what is searched */
     uint8_t *buffer;    /* owned; from tls_buffer_take */
+    uint32_t tried;     /* while seeking: what ends in the buffer up to here was tried */
+    uint32_t due;       /* while seeking: where the next that may be a record ends */
     uint32_t clear_bytes; /* of READ_CLEAR so far, saturating */
     struct tls_cipher *cipher; /* owned, as next; NULL: plain, or not made yet */
     struct tls_cipher *next;   /* of the epoch after, while uncertain */

@@ -252,6 +252,8 @@ static enum tls_step take_sealed(struct tls *tls, enum direction direction,
     if (is_13 && record.header[0] != CONTENT_DATA) {
         if (begins_anew(record))
             return start_over(tls, direction, record, time_ns);
+        if (side->reading == READ_SEEK)
+            return STEP_MISS; /* nothing proves that it is a record at all */
         /* ChangeCipherSpec for middleboxes, an alert before there was a key: of no use. */
         if (record.header[0] == CONTENT_HANDSHAKE)
             tls_count(tls->shared->counters, COUNT_tls_malformed, 1);

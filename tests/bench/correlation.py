@@ -1,6 +1,6 @@
 """The soft layer over a million calls: calls a second, memory, how long a call waits.
 
-    python -m tests.bench.correlation [--calls N]
+    python -m tests.bench.correlation [--calls N] [KIND ...]
 
 Traffic is made up in batches that follow each other in time and is not kept. Learning goes on all
 the while. Memory is flat if the last quarter needs no more than the first did.
@@ -82,6 +82,9 @@ def run(make: Callable[[int, int], Traffic], calls: int) -> Measured:
         seen += len(spans)
         quarter = min(3, 4 * seen // calls)
         quarters[quarter] = max(quarters[quarter], resident_mb())
+        if 10 * seen // calls > 10 * (seen - len(spans)) // calls:
+            so_far = f"{seen:>20,} {seen / spent_s:>9,.0f} {resident_mb():>31.0f}"
+            print(so_far, file=sys.stderr, flush=True)
     slow.sort()
     memory = quarters[0], quarters[3]
     return Measured(
@@ -92,7 +95,9 @@ def run(make: Callable[[int, int], Traffic], calls: int) -> Measured:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--calls", type=int, default=1_000_000)
-    calls = parser.parse_args().calls
+    parser.add_argument("kinds", nargs="*", metavar="KIND", help="of traffic; default: all")
+    options = parser.parse_args()
+    calls = options.calls
     kinds: list[tuple[str, float, Callable[[int, int], Traffic]]] = [
         ("with ids", 50_000, lambda count, seed: keyed(count, 200, seed)),
         ("1 open", 20_000, lambda count, seed: requests(count, 1 / MEAN_LIFE_S, seed)),
@@ -100,9 +105,11 @@ def main() -> int:
         ("32 open", 10_000, lambda count, seed: requests(count, 32 / MEAN_LIFE_S, seed)),
     ]
     print(f"{'traffic':<10} {'calls':>9} {'calls/s':>9} {'goal':>9} {'MB, first':>10} "
-          f"{'MB, last':>9} {'p99 pass ms':>11} {'evicted':>8}")  # fmt: skip
+          f"{'MB, last':>9} {'p99 pass ms':>11} {'evicted':>8}", flush=True)  # fmt: skip
     missed = 0
-    for name, goal, make in kinds:
+    for name, goal, make in [
+        each for each in kinds if not options.kinds or each[0] in options.kinds
+    ]:
         gc.collect()
         found = run(make, calls)
         missed += found.rate_s < goal or found.resident_mb[1] > GROWTH_MOST * found.resident_mb[0]

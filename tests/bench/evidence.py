@@ -5,7 +5,6 @@ import io
 import itertools
 import os
 import platform
-import subprocess
 import time
 from contextlib import redirect_stdout
 from pathlib import Path
@@ -15,6 +14,7 @@ from exporters.evidence import EvidenceSink, Plan
 from sensor import evidence, verify
 from sensor.metrics import ExportCounts
 from sensor.records import encode_ndjson
+from tests.certificates import public_half, signing_key
 from tests.command import DEMO_CAPTURE
 from tests.exporters.recorded import records_of
 
@@ -28,10 +28,7 @@ def main() -> None:
     records = list(itertools.islice(itertools.cycle(records_of(DEMO_CAPTURE)), count))
     size = sum(len(encode_ndjson(record)) for record in records) / count
     with TemporaryDirectory() as directory:
-        key, log = Path(directory, "evidence.key"), Path(directory, "evidence.ndjson")
-        command = ["openssl", "genpkey", "-algorithm", "ed25519", "-out", str(key)]
-        subprocess.run(command, check=True)
-        key.chmod(0o600)
+        key, log = signing_key(Path(directory, "evidence.key")), Path(directory, "evidence.ndjson")
         sink = EvidenceSink(
             log,
             ExportCounts(),
@@ -48,7 +45,8 @@ def main() -> None:
         written = (time.perf_counter() - wall_s, time.process_time() - cpu_s)
         wall_s, cpu_s = time.perf_counter(), time.process_time()
         with redirect_stdout(io.StringIO()):
-            verdict = verify.verify(verify.Options((str(log),), (str(key),)))
+            public = public_half(key, Path(directory, "evidence.pub"))
+            verdict = verify.verify(verify.Options((str(log),), (str(public),)))
         verified = (time.perf_counter() - wall_s, time.process_time() - cpu_s)
     assert verdict == 0
     machine = f"{platform.machine()}, {os.cpu_count()} CPUs, load {os.getloadavg()[0]:.1f}"

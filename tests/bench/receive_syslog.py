@@ -12,7 +12,7 @@ from exporters.relp import Relp
 from exporters.syslog import Syslog
 from exporters.transport import Refused, Transport, Tree
 from tests.bench.receivers import ALONE_ONLY, Measured, Start, receiver
-from tests.lab.issuer import Authority
+from tests.certificates import Authority
 from tests.lab.manyrecords import many
 from tests.lab.receivers import rsyslog, running
 

@@ -14,12 +14,13 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.request import urlopen
 
 from sensor.bpf import missing
+from tests.certificates import self_signed
 from tests.command import HOPTAP, ROOT, write_config
-from tests.lab.proxies import self_signed
 from tests.lab.tapped import private_copy
 
 ROUNDS = 3
@@ -55,7 +56,7 @@ def built(directory: Path) -> Path:
 @contextmanager
 def nginx(directory: Path) -> Iterator[str]:
     """Its name, which nothing else on this machine has."""
-    pem = self_signed(directory, "tap.test")
+    pem = self_signed(directory / "site.pem", "tap.test")
     (directory / "file").write_bytes(bytes(BODY_BYTES))
     configuration = directory / "nginx.conf"
     configuration.write_text(NGINX.format(directory=directory, pem=pem, PORT=PORT))
@@ -69,10 +70,10 @@ def nginx(directory: Path) -> Iterator[str]:
 
 
 @contextmanager
-def sensor(directory: Path, option: str, name: str) -> Iterator[None]:
-    """With a tap of nginx, once that is attached; none without an option."""
+def sensor(directory: Path, option: str, name: str) -> Iterator[list[int]]:
+    """Its PID, with a tap of nginx, once that is attached; none without an option."""
     if not option:
-        yield
+        yield []
         return
     listen = f"127.0.0.1:{STATUS_PORT}"
     config = write_config(directory, status={"listen": listen}, keys={"decrypt": True})
@@ -81,7 +82,7 @@ def sensor(directory: Path, option: str, name: str) -> Iterator[None]:
         try:
             wait_for_port(STATUS_PORT)
             until(lambda: metrics().get("hoptap_tap_processes", 0) >= 2)  # master and worker
-            yield
+            yield [process.pid]
         finally:
             process.terminate()
 
@@ -123,18 +124,47 @@ def settled() -> dict[str, int]:
     return before
 
 
-def measure(client: Path, directory: Path, option: str, name: str) -> tuple[float, dict[str, int]]:
-    """Requests per second; what the sensor counted."""
-    with sensor(directory, option, name):
+def used_us(pids: list[int]) -> float:
+    """CPU time of their threads so far, of user and system."""
+    tasks = [task for pid in pids for task in Path(f"/proc/{pid}/task").iterdir()]
+    return sum(int(Path(task, "schedstat").read_text().split()[0]) for task in tasks) / 1000
+
+
+def workers(name: str) -> list[int]:
+    return [int(pid) for pid in subprocess.check_output(["pgrep", "-x", name]).split()]
+
+
+@dataclass(frozen=True)
+class Measured:
+    rate: float  # requests/s, which other programs of this machine lower
+    served_us: float  # CPU of nginx a request, its probes included
+    read_us: float  # of the sensor
+    counted: dict[str, int]
+
+
+def measure(client: Path, directory: Path, option: str, name: str) -> Measured:
+    with sensor(directory, option, name) as own:
         asked = [str(client), f"https://127.0.0.1:{PORT}/file", str(REQUESTS), str(CONNECTIONS)]
+        serving = workers(name)
+        before = used_us(serving), used_us(own)
         rate = float(subprocess.check_output(asked, text=True, timeout=WAIT_S))
-        return rate, settled() if option else {}
+        counted = settled() if option else {}
+        served, read = used_us(serving) - before[0], used_us(own) - before[1]
+        return Measured(rate, served / REQUESTS, read / REQUESTS, counted)
 
 
-def show(mode: str, rates: list[float], base: float, counted: dict[str, int]) -> None:
-    rate = statistics.median(rates)
+def show(mode: str, rounds: list[Measured], base: float) -> None:
+    rates = [each.rate for each in rounds]
+    rate, counted = statistics.median(rates), rounds[-1].counted
+    served, read = (
+        statistics.median(each)
+        for each in ([each.served_us for each in rounds], [each.read_us for each in rounds])
+    )
     spread = f"{min(rates):,.0f} to {max(rates):,.0f}"
-    print(f"{mode:<12}{rate:>9,.0f} requests/s ({spread}), {rate / base:.0%} of that without")
+    print(f"{mode:<12}{rate:>9,.0f} requests/s ({spread}), {rate / base:.0%} of that without; "
+          f"CPU a request: nginx {served:.0f} us, sensor {read:.0f} us")  # fmt: skip
+    if mode != "plaintext":
+        return
     if counted:
         read, lost = counted["hoptap_tap_bytes_total"], counted["hoptap_tap_lost_bytes_total"]
         each, rest = divmod(read + lost, REQUESTS)
@@ -149,19 +179,17 @@ def main() -> int:
             "tap: not measured:", "; ".join(each.what for each in lacking) or "no nginx, or no go"
         )
         return 0
-    rates: dict[str, list[float]] = {mode: [] for mode in MODES}
-    counted: dict[str, dict[str, int]] = {}
+    rounds: dict[str, list[Measured]] = {mode: [] for mode in MODES}
     with tempfile.TemporaryDirectory() as path, nginx(Path(path)) as name:
         directory = Path(path)
         client = built(directory)
         for _ in range(ROUNDS):
             for mode, option in MODES.items():
-                rate, counted[mode] = measure(client, directory, option, name)
-                rates[mode].append(rate)
-    base = statistics.median(rates["no tap"])
+                rounds[mode].append(measure(client, directory, option, name))
+    base = statistics.median(each.rate for each in rounds["no tap"])
     print(f"{REQUESTS:,} requests on {CONNECTIONS} connections, median of {ROUNDS} rounds in turn")
-    for mode, each in rates.items():
-        show(mode, each, base, counted[mode] if mode == "plaintext" else {})
+    for mode, each in rounds.items():
+        show(mode, each, base)
     return 0
 
 

@@ -171,6 +171,7 @@ struct talk {
     struct rig *rig;
     struct tap_event event;
     uint64_t offset[2];
+    uint64_t told[2]; /* up to the last that came through */
 };
 
 static struct talk talk_of(struct rig *rig, uint64_t session, uint8_t role)
@@ -188,6 +189,7 @@ static void says(struct talk *talk, uint8_t direction, const char *data, uint32_
     talk->event.size = bytes;
     talk->event.offset = talk->offset[direction];
     talk->offset[direction] += bytes;
+    talk->told[direction] = talk->offset[direction];
     put_event(talk->rig, &talk->event, data);
 }
 
@@ -201,11 +203,32 @@ static void writes(struct talk *talk, const char *text)
     says(talk, TAP_WRITTEN, text, (uint32_t)strlen(text));
 }
 
+static void sums_up(struct talk *talk, uint8_t kind)
+{
+    struct tap_totals totals = {{talk->offset[0], talk->offset[1]},
+                                {talk->told[0], talk->told[1]}};
+    talk->event.kind = kind;
+    talk->event.size = sizeof totals;
+    put_event(talk->rig, &talk->event, &totals);
+}
+
 static void closes(struct talk *talk, bool totals)
 {
+    if (totals) {
+        sums_up(talk, TAP_CLOSE);
+        return;
+    }
     talk->event.kind = TAP_CLOSE;
-    talk->event.size = totals ? sizeof talk->offset : 0;
-    put_event(talk->rig, &talk->event, talk->offset);
+    talk->event.size = 0;
+    put_event(talk->rig, &talk->event, "");
+}
+
+/* The process ended; of its sessions, those that had begun by `until`. */
+static void ends(const struct talk *talk, uint64_t until)
+{
+    struct tap_event event = {.pid = talk->event.pid, .fd = -1, .kind = TAP_CLOSE,
+                              .generation = until};
+    put_event(talk->rig, &event, "");
 }
 
 /* Takes everything that is in the ring. */

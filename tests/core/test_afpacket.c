@@ -1,4 +1,4 @@
-/* links: afpacket.c kernelfilter.c merge.c errorline.c */
+/* links: afpacket.c cutter.c cutter_program.c kernelfilter.c merge.c errorline.c */
 /* One ring: what comes in comes out, once and in order, and what is dropped is counted. */
 #include "afpacket_network.h"
 

@@ -1,4 +1,4 @@
-/* links: afpacket.c kernelfilter.c merge.c errorline.c */
+/* links: afpacket.c cutter.c cutter_program.c kernelfilter.c merge.c errorline.c */
 /* Interfaces of every kind, several at once, and those that go away or never were. */
 #include "afpacket_network.h"
 

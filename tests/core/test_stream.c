@@ -15,7 +15,7 @@ static const uint64_t MS = 1000000;
 static const uint64_t GAP_MS = 100;
 
 struct step {
-    char to; /* '>' or '<'; '@' only advances time */
+    char to; /* '>' or '<'; '@' only advances time; '!': from now on the flow is unread */
     unsigned flags;
     uint32_t sequence, acknowledgement;
     const char *text;
@@ -29,7 +29,7 @@ struct row {
     const char *log;
     uint32_t client_start, server_start; /* initial sequence numbers */
     uint64_t buffer_bytes, budget_bytes; /* 0: plenty */
-    uint64_t retransmitted, conflicts, out_of_order, shed;
+    uint64_t retransmitted, conflicts, out_of_order, shed, unread;
 };
 
 /* Steps leave out what they do not need. */
@@ -80,6 +80,22 @@ static const struct row table[] = {
     {.name = "over a held copy", .log = ">abcdef|>.<.", .retransmitted = 2, .conflicts = 1,
      .out_of_order = 2,
      .step = {HANDSHAKE, {'>', A, 3, 1, "cd"}, {'>', A, 2, 1, "bXXef"}, {'>', A, 1, 1, "a"}}},
+
+    /* unread: followed, not told; what was not captured is no gap, what never came is one */
+    {.name = "unread", .log = ">ab<.>.|", .unread = 9,
+     .step = {HANDSHAKE, {'>', A, 1, 1, "ab"}, {'!'}, {'>', A, 3, 1, "cdef", 4},
+              {'>', A, 7, 1, "gh"}, {'<', A, 1, 9, "xyz", 3}, {'<', FA, 4, 9, ""},
+              {'>', FA, 9, 5, ""}}},
+    {.name = "unread, reordered", .log = ">ab|>.<.", .unread = 8, .out_of_order = 2,
+     .step = {HANDSHAKE, {'>', A, 1, 1, "ab"}, {'!'}, {'>', A, 7, 1, "ghij", 4},
+              {'>', A, 5, 1, "ef", 2}, {'>', A, 3, 1, "cd"}}},
+    {.name = "unread, again", .log = ">ab|>.<.", .unread = 4, .retransmitted = 6,
+     .step = {HANDSHAKE, {'>', A, 1, 1, "ab"}, {'!'}, {'>', A, 3, 1, "cdef", 4},
+              {'>', A, 3, 1, "cdef"}, {'>', A, 1, 1, "ab"}}},
+    {.name = "unread, lost", .log = ">ab|>(2)>.<.", .unread = 2, .out_of_order = 1,
+     .step = {HANDSHAKE, {'>', A, 1, 1, "ab"}, {'!'}, {'>', A, 5, 1, "ef", 2}}},
+    {.name = "cut and read", .log = ">ab(2)ef|>.<.",
+     .step = {HANDSHAKE, {'>', A, 1, 1, "abcd", 2}, {'>', A, 5, 1, "ef"}}},
 
     /* keep-alive */
     {.name = "keep-alive of no byte", .log = ">ab|>.<.",
@@ -355,7 +371,9 @@ static void run_row(const struct row *row)
         const struct step *step = &row->step[i];
         if (step->ms)
             time_ns = step->ms * MS;
-        if (step->to == '@')
+        if (step->to == '!')
+            bench.flow.unread = true;
+        else if (step->to == '@')
             tcp_advance(&bench.reassembly, &bench.flow, time_ns);
         else
             take(&bench, row, step, time_ns);
@@ -371,6 +389,7 @@ static void run_row(const struct row *row)
     CHECK(value[COUNT_tcp_overlap_conflicts] == row->conflicts);
     CHECK(value[COUNT_tcp_out_of_order] == row->out_of_order);
     CHECK(value[COUNT_tcp_buffer_shed_bytes] == row->shed);
+    CHECK(value[COUNT_tcp_unread_bytes] == row->unread);
     if (value[COUNT_tcp_retransmitted_bytes] != row->retransmitted ||
         value[COUNT_tcp_overlap_conflicts] != row->conflicts ||
         value[COUNT_tcp_out_of_order] != row->out_of_order ||

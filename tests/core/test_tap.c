@@ -47,8 +47,7 @@ static void test_identity(void)
     reads(&tap, "d");
     reads(&one, "A");
     CHECK(came(&rig, " 1>a 2>b 3>c 4>d 1>A"));
-    struct talk ended = talk_of(&rig, 0, TAP_ROLE_UNKNOWN); /* the process of all but `other` */
-    closes(&ended, false);
+    ends(&one, 0); /* the process of all but `other` */
     take_all(&rig);
     CHECK(counted(&rig, COUNT_flows_expired) == 2);
     reads(&other, "B");
@@ -76,6 +75,67 @@ static void test_losses(void)
     tear_down(&rig);
 }
 
+/* What was lost at the end is a gap, before the end or with it, and once. */
+static void test_losses_at_the_end(void)
+{
+    struct rig rig;
+    set_up(&rig);
+    struct talk talk = talk_of(&rig, 0x1000, TAP_ROLE_SERVER);
+    reads(&talk, "abc");
+    talk.offset[TAP_READ] += 4;
+    talk.offset[TAP_WRITTEN] += 2;
+    sums_up(&talk, TAP_TOTALS);
+    CHECK(came(&rig, " 1>abc 1<(2) 1>(4)"));
+    sums_up(&talk, TAP_TOTALS);
+    reads(&talk, "def");
+    sums_up(&talk, TAP_TOTALS);
+    CHECK(came(&rig, " 1>def"));
+    talk.offset[TAP_READ] += 1;
+    sums_up(&talk, TAP_TOTALS);
+    ends(&talk, 0);
+    CHECK(came(&rig, " 1>(1) 1>| 1<| 1."));
+    CHECK(counted(&rig, COUNT_tap_gap_bytes) == 7);
+    tear_down(&rig);
+}
+
+/* A session of which nothing came is a flow with a gap; one that lost nothing is none. */
+static void test_a_session_that_was_lost(void)
+{
+    struct rig rig;
+    set_up(&rig);
+    struct talk lost = talk_of(&rig, 0x1000, TAP_ROLE_SERVER);
+    lost.offset[TAP_READ] = 100;
+    lost.offset[TAP_WRITTEN] = 5;
+    lost.told[TAP_READ] = 60; /* before it was forgotten here */
+    closes(&lost, true);
+    CHECK(came(&rig, " 1<(5) 1>(40) 1>| 1<| 1."));
+    struct talk silent = talk_of(&rig, 0x2000, TAP_ROLE_SERVER);
+    closes(&silent, true);
+    silent.offset[TAP_READ] = silent.told[TAP_READ] = 50;
+    closes(&silent, true);
+    sums_up(&silent, TAP_TOTALS);
+    CHECK(came(&rig, ""));
+    CHECK(counted(&rig, COUNT_tap_gap_bytes) == 45);
+    CHECK(counted(&rig, COUNT_tap_flows) == 1);
+    tear_down(&rig);
+}
+
+/* The end of a process may be told late, when its number is another's. */
+static void test_an_end_that_was_told_late(void)
+{
+    struct rig rig;
+    set_up(&rig);
+    struct talk before = talk_of(&rig, 0x1000, TAP_ROLE_SERVER), after = before;
+    after.event.generation = 8;
+    reads(&before, "abc");
+    reads(&after, "def");
+    ends(&before, 7);
+    CHECK(came(&rig, " 1>abc 2>def 1>| 1<| 1."));
+    ends(&before, 8);
+    CHECK(came(&rig, " 2>| 2<| 2."));
+    tear_down(&rig);
+}
+
 /* Bytes come once, whatever counts a program writes. */
 static void test_bytes_that_come_again(void)
 {
@@ -90,7 +150,23 @@ static void test_bytes_that_come_again(void)
     tear_down(&rig);
 }
 
-/* A flow that was idle ends; what its session says later is no loss. */
+/* Counted once, whatever is said of it first. */
+static void test_a_beginning_that_was_not_seen(void)
+{
+    struct rig rig;
+    set_up(&rig);
+    struct talk whole = talk_of(&rig, 0x1000, TAP_ROLE_CLIENT);
+    struct talk late = talk_of(&rig, 0x2000, TAP_ROLE_CLIENT);
+    late.event.late = 1;
+    reads(&whole, "a");
+    reads(&late, "b");
+    writes(&late, "c");
+    CHECK(came(&rig, " 1<a 2<b 2>c"));
+    CHECK(counted(&rig, COUNT_tap_flows_late) == 1);
+    tear_down(&rig);
+}
+
+/* A flow that was idle ends; what its session says later is no loss, but what it lost since is. */
 static void test_a_session_outlives_its_flow(void)
 {
     struct rig rig;
@@ -102,10 +178,11 @@ static void test_a_session_outlives_its_flow(void)
     CHECK(came(&rig, " 1>abc 1>| 1<| 1."));
     reads(&talk, "def");
     CHECK(came(&rig, " 2>def"));
-    flow_table_flush(rig.flows, 0);
-    closes(&talk, true);
-    CHECK(came(&rig, " 2>| 2<| 2."));
     CHECK(counted(&rig, COUNT_tap_gaps) == 0);
+    flow_table_flush(rig.flows, 0);
+    talk.offset[TAP_READ] += 9;
+    closes(&talk, true);
+    CHECK(came(&rig, " 2>| 2<| 2. 3>(9) 3>| 3<| 3."));
     tear_down(&rig);
 }
 
@@ -327,18 +404,19 @@ static void test_events_that_no_program_writes(void)
     set_up(&rig);
     const struct tap_event good = {
         .session = 1, .pid = 1, .size = 4, .fd = -1, .kind = TAP_DATA, .role = TAP_ROLE_SERVER};
-    struct tap_event bad[8];
-    for (size_t i = 0; i < 8; i++)
+    struct tap_event bad[9];
+    for (size_t i = 0; i < 9; i++)
         bad[i] = good;
     bad[0].size = 5; /* of which 4 are there */
     bad[1].size = UINT32_MAX;
     bad[2].kind = 0;
-    bad[3].kind = TAP_ADDRESS + 1;
+    bad[3].kind = TAP_TOTALS + 1;
     bad[4].direction = TAP_READ + 1;
     bad[5].role = TAP_ROLE_SERVER + 1;
     bad[6].offset = UINT64_MAX - 3;
     bad[7].kind = TAP_ADDRESS;
-    for (size_t i = 0; i < 8; i++) {
+    bad[8].kind = TAP_TOTALS;
+    for (size_t i = 0; i < 9; i++) {
         uint8_t record[sizeof good + 4] = {0};
         memcpy(record, &bad[i], sizeof good);
         put_record(&rig, record, sizeof record, 0);
@@ -346,7 +424,7 @@ static void test_events_that_no_program_writes(void)
     for (uint32_t bytes = 0; bytes < sizeof good; bytes++)
         put_record(&rig, &good, bytes, 0);
     CHECK(came(&rig, ""));
-    CHECK(counted(&rig, COUNT_tap_malformed) == 8 + sizeof good);
+    CHECK(counted(&rig, COUNT_tap_malformed) == 9 + sizeof good);
     CHECK(counted(&rig, COUNT_tap_flows) == 0);
     tear_down(&rig);
 }
@@ -487,7 +565,11 @@ int main(void)
     test_a_session();
     test_identity();
     test_losses();
+    test_losses_at_the_end();
+    test_a_session_that_was_lost();
+    test_an_end_that_was_told_late();
     test_bytes_that_come_again();
+    test_a_beginning_that_was_not_seen();
     test_a_session_outlives_its_flow();
     test_who_serves();
     test_roles_and_frames();

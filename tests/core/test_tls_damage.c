@@ -160,6 +160,7 @@ static void corrupt_records(void)
     for (uint32_t i = 0; i + 4 < records; i++) {
         if (!is_sealed(&record[i]) || record[i].time_ns < talk.piece[6].time_ns || i % 2)
             continue;
+        corrupt(i, 4, 1); /* the length: what follows is cut wrong, and still not in clear */
         corrupt(i, 5, 1);
         corrupt(i, record[i].bytes - 1, 0x80);
         corrupt(i, 5 + (record[i].bytes - 5) / 2, 0x10);
@@ -245,6 +246,43 @@ static void gaps_found_again(size_t row)
             done(listener);
         }
     }
+}
+
+/* Ciphertext has what looks like the header of a record every 13 MB or so. Here it stands in the
+ * rest of the record whose beginning is lost: it is neither believed nor waited for. */
+static void lost_before_false_header(size_t row, uint32_t which, uint8_t content, uint32_t bytes)
+{
+    uint8_t minor = rows[row].version == TLS1_3_VERSION ? 3 : (uint8_t)(rows[row].version & 0xff);
+    uint8_t header[] = {content, 3, minor, (uint8_t)(bytes >> 8), (uint8_t)bytes, 7};
+    uint8_t *front = record[which].data, was[sizeof header];
+    for (int feeding = 0; feeding < FEEDINGS; feeding++) {
+        memcpy(was, front + 20, sizeof was);
+        memcpy(front + 20, header, sizeof header);
+        struct listener *listener = lose(which, 0, 20, (enum feeding)feeding);
+        memcpy(front + 20, was, sizeof was);
+        uint32_t heard = 0, direction = record[which].direction;
+        for (uint32_t i = 0; i < 2; i++)
+            heard += listener->heard_bytes[i];
+        CHECK(heard < talk.said_bytes[0] + talk.said_bytes[1]);
+        CHECK(heard + record[which].bytes >= talk.said_bytes[0] + talk.said_bytes[1]);
+        CHECK(listener->gap_bytes[direction] == record[which].bytes);
+        CHECK(counted(listener, COUNT_tls_gaps_resynchronised) == 1);
+        CHECK(listener->info.trouble == TLS_UNTROUBLED);
+        done(listener);
+    }
+}
+
+static void false_headers(size_t row)
+{
+    static const uint32_t bytes[] = {2, 31, 600, 16384 + 256};
+    if (rows[row].version == TLS1_VERSION)
+        return; /* chained: after a gap nothing is opened */
+    uint32_t which = records - 5;
+    while (record[which].bytes < 800)
+        which--;
+    for (uint8_t content = 20; content <= 24; content++)
+        for (uint32_t each = 0; each < 4; each++)
+            lost_before_false_header(row, which, content, bytes[each]);
 }
 
 static void gaps_anywhere(void)
@@ -452,6 +490,7 @@ int main(void)
         corrupt_records();
         replay_records();
         gaps_found_again(row);
+        false_headers(row);
         lost_while_seeking();
         gap_in_handshake(row);
         begins_in_the_middle();
