@@ -10,6 +10,9 @@ class AlertSettings:
     """A field of type bool is named as the reason in the alert's record."""
 
     key_conflict: bool = setting(True, "keys that contradict each other: how a replayed id looks")
+    request_id_reused: bool = setting(
+        True, "a request's id, sent on by who is not the service that made it"
+    )
     token_after_logout: bool = setting(True, "a session that is over is used on")
     session_from_two_addresses: bool = setting(True, "a session's token is used by another client")
     background_operation_id: bool = setting(True, "a client poses as a service's own work")

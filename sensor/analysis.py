@@ -162,7 +162,7 @@ class Analysis:
             message = self._tls_legs.unified(legs, flow, message)
             if self._tls_legs.repeats(legs, flow, message):
                 return []
-        at = self._sighting(flow, message, legs)._replace(visibility=visibility, tls=tls)
+        at = self._sighting(flow, message, legs, visibility, tls)
         handler = self._handlers.get(type(message))
         records = handler(message, at) if handler is not None else []
         if self._correlator.has_news:
@@ -256,6 +256,7 @@ class Analysis:
             "addresses_shed": self.services.shed,
             "objects": len(self.inventory),
             "objects_shed": self.inventory.shed,
+            "object_links_shed": self.inventory.links_shed,
             **self._calls.gauges(),
             "accounts": len(self._calls.accounts),
             "accounts_shed": self._calls.accounts.shed,
@@ -273,7 +274,14 @@ class Analysis:
         hosts = self._hosts
         return {"received": hosts.received, "missed": hosts.missed, "restarts": hosts.restarts}
 
-    def _sighting(self, flow: Flow, message: Message, legs: TlsSessionLegs | None) -> Sighting:
+    def _sighting(
+        self,
+        flow: Flow,
+        message: Message,
+        legs: TlsSessionLegs | None,
+        visibility: str,
+        tls: Tls | None,
+    ) -> Sighting:
         """Who sent the message: the flow's client, or whom a proxy there names."""
         front = flow
         if legs is not None:
@@ -295,7 +303,7 @@ class Analysis:
         if message.via:
             facts += (Fact(VIA, message.via, "claimed"),)
         self.services.client_since(ip, message.time_ns)
-        return Sighting(flow, ip, port, facts=facts, proxy=self._proxy_users.of(front))
+        return Sighting(flow, ip, port, visibility, facts, tls, self._proxy_users.of(front))
 
     def _claim(self, front: Flow, legs: TlsSessionLegs | None) -> _Claim | None:
         """Of the flow, or of the same connection as its packets show it."""

@@ -19,9 +19,10 @@ from decoders.message import (
     TicketIssued,
 )
 from sensor.accounts import Accounts
-from sensor.alerts.rules import Alerts
+from sensor.alerts.rules import Alerts, Shown
 from sensor.correlate.actions import Action, Aside, Fact
 from sensor.correlate.correlator import Correlator, Limits
+from sensor.correlate.gauges import gauges
 from sensor.correlate.inventory import Inventory
 from sensor.correlate.learning import learn_from_call
 from sensor.correlate.relations import names_of, objects_of
@@ -65,7 +66,7 @@ class Calls:
         self._opened = Opened()
         self.accounts = Accounts()
         self._unnamed: OrderedDict[int, list[int]] = OrderedDict()  # session -> its actions
-        self._unnamed_shed = 0
+        self._unnamed_shed = self._unnamed_actions_shed = 0
         self._last_call: tuple[Flow | None, int, int] = (None, 0, 0)  # flow, time, its action
 
     def call(self, call: Call, at: Sighting) -> list[Record]:
@@ -178,6 +179,7 @@ class Calls:
         for seq in self._unnamed.pop(session.id, ()):
             action = self.correlator.actions.get(seq)
             if action is not None:
+                action.account = action.account or session.user
                 self.correlator.changed(action, "identity learned")
 
     def age(self, now_ns: int) -> None:
@@ -189,27 +191,25 @@ class Calls:
             record = self._recorder.action(action, reason, self.correlator.actions)
             records.append(record)
             self.accounts.note(record)
+            if action.outcome is Outcome.SUCCESS and not action.is_claimed:
+                self._services.acted(action.client, action.server, action.account)
             self._opened.said(action.seq, record)
             if action.login is not None:
                 self._lineage.said(action)
             session = self._sessions.get(action.session)
             shown = [] if reason else self._alerts.of_action(action, session, record)
             shown += self._alerts.of_verdict(action)
+            shown += self._passed(action)
             records += [self._recorder.alert(why, record, value) for why, value in shown]
             for aside in action.asides:
                 records += self._aside(action, aside, record)
         return records
 
     def gauges(self) -> dict[str, int]:
-        correlator = self.correlator
         return {
-            "actions": len(correlator.actions),
-            "actions_pending": correlator.pending,
-            "actions_shed": correlator.actions.shed,
-            "amendments_shed": correlator.amendments_shed,
-            "waiting_ids_shed": correlator.orphans.shed,
-            "task_references_shed": correlator.references_shed,
+            **gauges(self.correlator),
             "unnamed_sessions_shed": self._unnamed_shed,
+            "unnamed_actions_shed": self._unnamed_actions_shed,
             "ticket_sessions_shed": self._lineage.shed,
             "guest_sessions": len(self._guests),
             "guest_sessions_shed": self._guests.shed,
@@ -222,6 +222,8 @@ class Calls:
         has_task = bool(call.task) and call.operation != "CreateTask"  # done by another later
         ends_later = has_task and call.outcome is Outcome.SUCCESS
         user = call.user or (session.user if session is not None else "")
+        ids = _distinct(call.request_id, call.operation_id)
+        asks = _distinct(call.operation_id, call.activation_id)
         return Action(
             seq=self.correlator.actions.next_seq(),
             id=self._recorder.new_id(call.time_ns),
@@ -235,20 +237,29 @@ class Calls:
             server_port=flow.server_port,
             verb=verb_of(call.operation, call.operation_class),
             session=session.id if session is not None else 0,
-            ids=_distinct(call.request_id, call.operation_id),
-            asks=_distinct(call.operation_id, call.activation_id),
+            account=user,
+            ids=ids,
+            asks=ids if asks == ids else asks,
             is_service=_is_extension(session)
             or self._services.is_service_account(user, at.client_ip),
             facts=at.facts,
             proxy=at.proxy,
             objects=objects_of(call.target, call.related),
             names=names_of(call.target, call.related),
-            target=call.target,
             outcome=Outcome.UNKNOWN if ends_later else call.outcome,
             fault=call.fault,
             final=not ends_later,
             legs_due=not at.names_client and self._services.is_relay(flow.client_ip),
         )
+
+    def _passed(self, action: Action) -> list[Shown]:
+        """Alerts, where an id that a service made comes to a server from different sides."""
+        passed = self.correlator.passed
+        carried = passed.carried(action) if action.account else None
+        if carried is None:
+            return []
+        others = passed.note(action, carried[0])
+        return self._alerts.of_passed_id(action, *carried, others)
 
     def _act_in_guest(self, action: Action) -> None:
         """Under which account of the guest, and how that is known."""
@@ -311,6 +322,7 @@ class Calls:
     def _keep_unnamed(self, session: int, seq: int) -> None:
         unnamed = self._unnamed.setdefault(session, [])
         unnamed.append(seq)
+        self._unnamed_actions_shed += len(unnamed) > UNNAMED_MAX
         del unnamed[:-UNNAMED_MAX]
         if len(self._unnamed) > UNNAMED_SESSIONS_MAX:
             self._unnamed.popitem(last=False)

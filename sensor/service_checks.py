@@ -15,7 +15,10 @@ from sensor.settings import Settings
 from sensor.site import PROXY, Place, Site
 
 SHOWN = 8  # addresses of one service in a line
+# That give each request an id, and pass it on: decoders/message.py, Call.request_id.
+MAKERS = frozenset({"KEY", "VCD", "VRA"})
 _HOW = {
+    Strength.VOUCHED: "by its account and the request ids that it brings",
     Strength.GUESSED: "guessed",
     Strength.IMPLIED: "by its protocol",
     Strength.SAID: "as it says",
@@ -25,7 +28,7 @@ _HOW = {
 def service_findings(settings: Settings, news: News) -> Iterator[Finding]:
     """`news`: what earlier runs learned, the latest first."""
     learned = news.addresses
-    entries, site = settings.service, Site(settings.service)
+    entries, site = settings.service, Site(settings.service, settings.sites.no_services)
     known = ", ".join(SYSTEMS)
     text = f"{len(entries)} configured" if entries else "none configured: known by what they answer"
     yield Finding(Level.OK, "services", f"{text}; hoptap reads {known}")
@@ -33,13 +36,15 @@ def service_findings(settings: Settings, news: News) -> Iterator[Finding]:
         text = f"{news.unread:,} damaged rows in the history are left out"
         yield Finding(Level.PROBLEM, "learned", text)
     yield from (_configured(entry) for entry in entries)
-    yield from _learned(learned)
+    yield from _learned([each for each in learned if not site.excludes(each.ip)])
+    yield from _unplaced(learned, news.accounts, site)
     yield from _accounts(news.accounts, site)
     yield from _inventory(news.objects)
     for one, other in site.overlaps():
         text = f"{_place(one)} is both {one.service} and {other.service} in the configuration"
         yield Finding(Level.PROBLEM, f"service {one.service}", text)
     yield from _contradicted(site, learned)
+    yield from _excluded(site, learned)
 
 
 def _configured(entry: ServiceSettings) -> Finding:
@@ -77,8 +82,11 @@ def _accounts(accounts: Sequence[Account], site: Site) -> Iterator[Finding]:
             f"{each.caller} acts under it at {each.service}, from {', '.join(each.addresses)}: "
             f"{each.calls:,} calls for {people} people"
         )
-        homes = site.homes(each.user)
-        if homes and each.caller not in homes:
+        homes, strange = site.homes(each.user), [*filter(site.excludes, each.addresses)]
+        if strange:
+            text += f"; sites.no_services says that {' and '.join(strange)} is no service"
+            yield Finding(Level.PROBLEM, f"account {each.user}", text)
+        elif homes and each.caller not in homes:
             text += f"; the configuration says that it is {' and '.join(sorted(homes))}'s"
             yield Finding(Level.PROBLEM, f"account {each.user}", text)
         else:
@@ -95,6 +103,32 @@ def _inventory(objects: Sequence[Known]) -> Iterator[Finding]:
     hosts = len({each.host for each in objects})
     text = f"{kinds} at {hosts:,} services; {joined:,} of them known at others, or by a UUID"
     yield Finding(Level.OK, "learned inventory", text)
+
+
+def _unplaced(
+    learned: Sequence[Learned], accounts: Sequence[Account], site: Site
+) -> Iterator[Finding]:
+    """Services that make ids for requests, and whose account below is not known."""
+    callers = {each.caller for each in accounts}
+    known = {each.service for each in learned if not site.excludes(each.ip)}
+    for service in sorted((known | site.services) & MAKERS - callers - site.with_accounts):
+        text = (
+            "no account is known under which it acts on other services: further addresses of it, as"
+            " cells behind a load balancer, are not recognised by the request ids that they bring;"
+            " a [[service]] may say its addresses and accounts"
+        )
+        yield Finding(Level.NOTE, f"service {service}", text)
+
+
+def _excluded(site: Site, learned: Sequence[Learned]) -> Iterator[Finding]:
+    """What earlier runs took for a service, where the site says that none is."""
+    for each in learned:
+        if not site.excludes(each.ip) or each.service == PROXY:
+            continue
+        is_guess = each.strength < Strength.IMPLIED
+        how = f"{_address(each)} is {each.service}, {_HOW[Strength(each.strength)]}"
+        text = f"{how}; sites.no_services says that it is none, so it is no more"
+        yield Finding(Level.NOTE if is_guess else Level.PROBLEM, "sites.no_services", text)
 
 
 def _contradicted(site: Site, learned: Sequence[Learned]) -> Iterator[Finding]:

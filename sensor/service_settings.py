@@ -57,5 +57,6 @@ class ServiceSettings:
         (),
         "empty: those that its product sets, as vpxuser; accounts under which it acts on services "
         "below, as vCloudService: what they do is nobody's own doing, also when who asked is not "
-        "seen, and used from another address than these it raises service_account_elsewhere",
+        "seen, and used from another address than these it raises service_account_elsewhere, and "
+        "whoever does so is not taken for a cell",
     )

@@ -13,6 +13,7 @@ from typing import NamedTuple, TypeVar
 
 from decoders.message import Call, Login, Message, Outcome, ServerSeen
 from decoders.systems import PRODUCT_ACCOUNTS, SERVICE_OF_API
+from sensor.callers import Account, Callers
 from sensor.processes import is_address
 from sensor.site import PROXY, Site
 
@@ -35,8 +36,8 @@ _PRIVATE = tuple(
 # Distinct claimed clients from one address before it is taken for a proxy, and no longer for a
 # client: one could be a header that a client wrote for itself.
 CLAIMS_OF_PROXY = 2
-# Distinct people whose request ids come from one address before it is taken for their service:
-# one could be sending the ids of his own requests.
+# Distinct people whose request ids come from one address, under the service's own account, before
+# it is taken for their service.
 USERS_OF_SERVICE = 2
 
 
@@ -47,6 +48,7 @@ V = TypeVar("V")
 
 
 class Strength(IntEnum):
+    VOUCHED = 0  # by its account, and the ids that it brings
     GUESSED = 1  # from an account's or object's name
     IMPLIED = 2  # from the protocol spoken
     SAID = 3  # by the server
@@ -81,6 +83,7 @@ class Services:
         self._by_port: OrderedDict[tuple[str, int], Entry] = OrderedDict()
         self._serving: OrderedDict[str, None] = OrderedDict()  # addresses that were asked
         self._vouched: OrderedDict[tuple[str, str], set[str]] = OrderedDict()
+        self._callers = Callers(addresses_max)
         self._proxies: OrderedDict[str, int] = OrderedDict()  # address -> legs joined there
         self._claims: OrderedDict[str, set[str]] = OrderedDict()
         self._first_ns: OrderedDict[str, int] = OrderedDict()  # when a client was first seen
@@ -89,7 +92,11 @@ class Services:
         self._knows_vcenter = "VC" in self.site.services
         trusted = (*trusted_proxies, *self.site.proxies)
         self._trusted = [ipaddress.ip_network(each, strict=False) for each in trusted]
-        self.shed = 0
+        self._shed = 0
+
+    @property
+    def shed(self) -> int:
+        return self._shed + self._callers.shed
 
     def __len__(self) -> int:
         return len(self._by_ip)
@@ -152,7 +159,7 @@ class Services:
 
     def of_server(self, ip: str, port: int) -> str:
         """The service that answers there, also when a proxy answers for it."""
-        said = self.site.at(ip, port)
+        said = self.site.at(ip, port) if self.site.has_places else ""
         if said:
             return said
         known = self._by_port.get((ip, port)) or self._by_ip.get(ip)
@@ -164,24 +171,55 @@ class Services:
 
     def is_service(self, ip: str) -> bool:
         """Does this address call because others asked it to, whatever its service is called?"""
-        return (bool(self._of(ip)) or ip in self._serving) and not self.is_proxy(ip)
+        return (ip in self._serving or bool(self._of(ip))) and not self.is_proxy(ip)
 
     def serves(self, ip: str) -> bool:
         """Was something asked of this address, not only from it?"""
         return ip in self._serving
 
-    def vouch(self, ip: str, service: str, user: str) -> None:
-        """A call from `ip` carried an id that `service` gave to a request of `user`.
+    def acted(self, ip: str, server: str, user: str) -> None:
+        """The server let this client act under the account of `user`."""
+        account = (server, user)
+        if not user or account in self._callers.accounts(ip) or self.is_proxy(ip):
+            return
+        self._callers.note(ip, account)
+        service = self._vouched_for(ip)
+        if service and self.acts_otherwise(service, account):
+            del self._by_ip[ip]  # somebody works there, who could have copied the ids
 
-        An address that does so for several people belongs to the service: a cell behind a load
-        balancer.
+    def may_be(self, ip: str, service: str, account: Account) -> bool:
+        """Could this be an address of the service that is not known yet?
+
+        Its account tells: one under which the service's known addresses act there. A request's id
+        does not: whoever reads the service's traffic or logs can send it.
         """
+        if self.site.excludes(ip) or self.is_elsewhere(account[1], ip):
+            return False
+        return self._is_account_of(service, account)
+
+    def acts_otherwise(self, service: str, account: Account) -> bool:
+        """Is the service known to act there, but under other accounts?"""
+        if not account[1] or self._is_account_of(service, account):
+            return False
+        return any(self._is_account_of(service, each) for each in self._callers.at(account[0]))
+
+    def vouch(self, ip: str, service: str, user: str, account: Account) -> None:
+        """A call from `ip`, under this account, carried an id that `service` made for `user`.
+
+        An address that does so for several people, and acts under no account that is not the
+        service's, belongs to it: a cell behind a load balancer.
+        """
+        accounts = (account, *self._callers.accounts(ip))
+        if not self.may_be(ip, service, account) or not all(
+            self._is_account_of(service, each) for each in accounts
+        ):
+            return
         users = self._vouched.setdefault((ip, service), set())
         self._bound(self._vouched)
         users.add(user)
         if len(users) >= USERS_OF_SERVICE:
             del self._vouched[ip, service]
-            self._learn(self._by_ip, ip, service, Strength.GUESSED)
+            self._learn(self._by_ip, ip, service, Strength.VOUCHED)
 
     def client_since(self, ip: str, time_ns: int) -> int:
         """When this client was first seen; from then on its being a service could be learned."""
@@ -192,7 +230,7 @@ class Services:
         return since
 
     def is_proxy(self, ip: str) -> bool:
-        return ip in self._proxies or self.trusts(ip)
+        return ip in self._proxies or (bool(self._trusted) and self.trusts(ip))
 
     def is_relay(self, ip: str) -> bool:
         """Have both legs of this proxy been seen, so that the other one is to be expected?"""
@@ -254,7 +292,7 @@ class Services:
                 continue
             if each.service == PROXY:  # two requests show it anew; a service there would be unseen
                 continue
-            entry = (each.service, Strength.GUESSED, 0)
+            entry = (each.service, min(each.strength, Strength.GUESSED), 0)
             self._by_ip.setdefault(each.ip, entry)
             self._bound(self._by_ip)
             if each.port:
@@ -262,6 +300,22 @@ class Services:
                 self._bound(self._by_port)
                 self._serve(each.ip)
             self._knows_vcenter |= each.service == "VC"
+
+    def _is_account_of(self, service: str, account: Account) -> bool:
+        """Does the service act under it there, as the site says or as was seen?"""
+        if service in self.site.homes(account[1]):
+            return True
+        return any(
+            self.of_client(each) == service and not self._vouched_for(each)
+            for each in self._callers.clients(account)
+        )
+
+    def _vouched_for(self, ip: str) -> str:
+        """The service that nothing else shows the address to be."""
+        known = self._by_ip.get(ip)
+        if known is None or known[1] > Strength.VOUCHED or self.site.of(ip):
+            return ""
+        return known[0]
 
     def _observe_login(self, message: Login, server_ip: str, port: int, client_ip: str) -> None:
         service = SERVICE_OF_API.get(message.api, "")
@@ -289,8 +343,9 @@ class Services:
             self._bound(self._serving)
 
     def _of(self, ip: str) -> str:
+        said = self.site.of(ip) if self.site.has_places else ""
         known = self._by_ip.get(ip)
-        return self.site.of(ip) or (known[0] if known is not None else "")
+        return said or (known[0] if known is not None else "")
 
     def _learn(self, table: OrderedDict[At, Entry], key: At, service: str, strength: int) -> None:
         if self.site.excludes(key if isinstance(key, str) else key[0]):
@@ -318,7 +373,7 @@ class Services:
     def _bound(self, table: OrderedDict[K, V]) -> None:
         if len(table) > self._addresses_max:
             table.popitem(last=False)
-            self.shed += 1
+            self._shed += 1
 
 
 def _is_within(ip: str, networks: Iterable[_Network]) -> bool:

@@ -45,7 +45,9 @@ class Site:
             (each for each in places if each.service != PROXY),
             key=lambda each: (-each.network.prefixlen, not each.ports),
         )
+        self.has_places = bool(self._places)  # asked for with each call
         self._homes = _homes(entries)
+        self.with_accounts = frozenset(entry.id for entry in entries if entry.accounts)
         self._found: dict[str, tuple[Place, ...]] = {}
 
     def at(self, ip: str, port: int) -> str:

@@ -9,15 +9,18 @@ from collections.abc import Iterable, Iterator
 from decoders.message import GuestLogin, Login, LoginMethod, Message, OperationClass, Outcome
 from sensor.alert_settings import AlertSettings
 from sensor.alerts.memory import SECOND, DiskAccounts, Guessing, Once
+from sensor.alerts.reuse import reuse
 from sensor.correlate import chains
 from sensor.correlate.actions import Action, Pair
 from sensor.correlate.keys import is_background
+from sensor.correlate.passed import Origin, Request, origin_of
 from sensor.recording import Sighting
 from sensor.records import Record, path_of
 from sensor.services import VPX_USER, Services
 from sensor.sessions import End, Session
 
 KEY_CONFLICT = "key_conflict"  # hard keys name different parents
+REQUEST_ID_REUSED = "request_id_reused"
 TOKEN_AFTER_END = "token_after_logout"
 SESSION_MOVED = "session_from_two_addresses"
 BACKGROUND_ID = "background_operation_id"  # a client's call posing as a service's own work
@@ -85,7 +88,22 @@ class Alerts:
         if verdict is None or not verdict.conflict or action.conflict_said:
             return []
         action.conflict_said = True
+        if verdict.alone:  # told of once its other sender is known
+            return []
         return self.wanted([(KEY_CONFLICT, " ".join(action.asks))])
+
+    def of_passed_id(
+        self, action: Action, identity: str, request: Request, others: Iterable[Origin]
+    ) -> list[Shown]:
+        """The action brought a request's id to its server, as `others` did before."""
+        own = origin_of(action)
+        found = reuse(self._services, action.server, request, own, others)
+        if found is None:
+            return []
+        if not self._once.first((REQUEST_ID_REUSED, found.stranger, action.server)):
+            return []
+        sides = "; ".join(f"{each.client} {each.account}" for each in found.sides)
+        return self.wanted([(REQUEST_ID_REUSED, f"{identity}: {sides}")])
 
     def of_login(self, message: Login, at: Sighting, redeemed: int) -> list[Shown]:
         """`redeemed`: how often its ticket was used before."""

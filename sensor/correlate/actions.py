@@ -7,8 +7,8 @@ there are too many.
 
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from enum import IntEnum
 from typing import NamedTuple, TypeVar
 
@@ -25,6 +25,8 @@ NAMESAKES_MAX = 32
 RECENT_BEFORE, RECENT_AFTER = 128, 32
 # Actions of a host that are kept for that.
 RECENT_MAX = 4096
+
+CLIENT_KEYS = ("forwarded_for", "proxy_header")  # evidence of who the client is
 
 K = TypeVar("K")
 NO_TARGET = Target()
@@ -64,6 +66,7 @@ class Verdict(NamedTuple):
     conflict: bool = False  # hard keys contradict each other
     rivals: tuple[int, ...] = ()  # parents with the same key that were ruled out by other means
     shared_most: float = 1.0  # of a path, if parents or rivals lead to different heads
+    alone: float = 0.0  # probability that nobody above asked, where a key says that somebody did
 
 
 class Path(NamedTuple):
@@ -114,6 +117,7 @@ class Action:
     server_port: int
     verb: Verb
     session: int  # in Sessions; 0: none
+    account: str = ""  # that it acts under at the server; "": not known
     ids: tuple[str, ...] = ()  # under which it may be a parent
     asks: tuple[str, ...] = ()  # ids by which it may name its own
     is_heir: bool = False  # acts as whoever's action issued its ticket at this server
@@ -122,7 +126,6 @@ class Action:
     names: tuple[str, ...] = ()  # names that the call gives
     outcome: Outcome = Outcome.UNKNOWN
     fault: str = ""
-    target: Target = NO_TARGET
     final: bool = True  # the outcome will not change
     task_end_ns: int = 0  # when the task was first seen ended; 0: not
     result: Target = NO_TARGET
@@ -142,14 +145,27 @@ class Action:
     settled: bool = False  # verdict and all above it stand
     emitted: bool = False
     is_provisional: bool = False  # it was said before all was in that may bear on it
+    is_final_due: bool = False  # and is still to be said again, for good
     legs_due: bool = False  # the other leg of a proxy is expected
-    deadline_ns: int = 0
-    children: dict[int, None] = field(default_factory=dict)  # in the order they were decided
-    said: tuple[object, ...] = ()  # what the last record about it said
+    children: tuple[int, ...] = ()  # in the order they were decided; nearly all have one or none
+    said: int = 0  # hash of what the last record about it said
     amendments: int = 0
     conflict_said: bool = False
     tls: Tls | None = None  # of the flow that it was seen on
     proxy: ProxyAccount = NO_PROXY
+
+    @property
+    def target(self) -> Target:
+        return self.call.target
+
+    @property
+    def is_claimed(self) -> bool:
+        """Is the client known by nothing but a header, which anybody could have written?"""
+        return bool(self.facts) and is_claimed(self.facts)
+
+
+def is_claimed(facts: Iterable[Fact]) -> bool:
+    return any(fact.grade == "claimed" and fact.key in CLIENT_KEYS for fact in facts)
 
 
 class Actions:
@@ -158,16 +174,19 @@ class Actions:
         self._horizon_ns = horizon_ns
         self._task_horizon_ns = task_horizon_ns
         self._actions: dict[int, Action] = {}
+        self.get = self._actions.get  # by seq; asked for some ten times per action
         self._age: deque[int] = deque()
         self._long: deque[int] = deque()  # past the horizon, task still open
-        self._by_id: dict[str, list[int]] = {}
-        self._by_object: dict[tuple[str, str], list[int]] = {}
-        self._by_name: dict[tuple[str, str], list[int]] = {}
+        # Nearly every key has one action: a tuple is half the size of a list.
+        self._by_id: dict[str, tuple[int, ...]] = {}
+        self._by_object: dict[tuple[str, str], tuple[int, ...]] = {}
+        self._by_name: dict[tuple[str, str], tuple[int, ...]] = {}
         self._by_task: dict[tuple[str, str], int] = {}  # server, task
-        self._by_client_task: dict[tuple[str, str], list[int]] = {}  # of several servers
+        self._by_client_task: dict[tuple[str, str], tuple[int, ...]] = {}  # of several servers
         self._recent: dict[str, list[int]] = {}
         self._last = 0
         self.shed = 0
+        self.namesakes_shed = 0
 
     def __len__(self) -> int:
         return len(self._actions)
@@ -180,23 +199,20 @@ class Actions:
         self._last += 1
         return self._last
 
-    def get(self, seq: int) -> Action | None:
-        return self._actions.get(seq)
-
     def add(self, action: Action) -> None:
         seq = self._last = max(self._last, action.seq)
         self._actions[seq] = action
         self._age.append(seq)
         for key in action.ids:
-            _append(self._by_id, key, seq)
+            self._append(self._by_id, key, seq)
         for identity in action.objects:
-            _append(self._by_object, (action.server, identity), seq)
+            self._append(self._by_object, (action.server, identity), seq)
         for name in action.names:
-            _append(self._by_name, (action.server, name), seq)
+            self._append(self._by_name, (action.server, name), seq)
         if action.call.task:
             task = object_id(action.call.task)
             self._by_task[action.server, task] = seq
-            _append(self._by_client_task, (action.client, task), seq)
+            self._append(self._by_client_task, (action.client, task), seq)
         recent = self._recent.setdefault(action.server, [])
         recent.append(seq)
         if len(recent) > RECENT_MAX * 2:
@@ -206,47 +222,59 @@ class Actions:
         """What the action's task made can be asked for from now on."""
         if identity and identity not in action.objects:
             action.objects += (identity,)
-            _append(self._by_object, (action.server, identity), action.seq)
+            self._append(self._by_object, (action.server, identity), action.seq)
 
     def add_id(self, action: Action, identity: str) -> None:
         """Another id that the action is known under: an activation id."""
         if identity not in action.ids:
             action.ids += (identity,)
-            _append(self._by_id, identity, action.seq)
+            self._append(self._by_id, identity, action.seq)
 
-    def has_id(self, identity: str) -> bool:
-        return identity in self._by_id
+    def parents(self, verdict: Verdict | None) -> list[Action]:
+        """Those that the verdict names, as far as they are still known."""
+        links = verdict.links if verdict is not None else ()
+        if len(links) == 1:
+            parent = self.get(links[0].parent)
+            return [parent] if parent is not None else []
+        return self.known([link.parent for link in links]) if links else []
+
+    def disown(self, action: Action) -> None:
+        """Its parents have it no more."""
+        for parent in self.parents(action.verdict):
+            if action.seq in parent.children:
+                at = parent.children.index(action.seq)
+                parent.children = parent.children[:at] + parent.children[at + 1 :]
+
+    def seqs_with_id(self, identity: str) -> tuple[int, ...]:
+        """NAMESAKES_MAX of them: there are more."""
+        return self._by_id.get(identity, ())
 
     def with_id(self, identity: str) -> Iterator[Action]:
-        return self._each(self._by_id.get(identity, ()))
+        return iter(self.known(self._by_id.get(identity, ())))
 
-    def is_crowded(self, identity: str) -> bool:
-        """Has the id more actions than are kept under it?"""
-        return len(self._by_id.get(identity, ())) >= NAMESAKES_MAX
+    def on_object(self, server: str, identity: str) -> list[Action]:
+        return self.known(self._by_object.get((server, identity), ()))
 
-    def on_object(self, server: str, identity: str) -> Iterator[Action]:
-        return self._each(self._by_object.get((server, identity), ()))
+    def naming(self, server: str, name: str) -> list[Action]:
+        return self.known(self._by_name.get((server, name), ()))
 
-    def naming(self, server: str, name: str) -> Iterator[Action]:
-        return self._each(self._by_name.get((server, name), ()))
-
-    def around(self, server: str, seq: int) -> Iterator[Action]:
+    def around(self, server: str, seq: int) -> list[Action]:
         """Actions at a server that ended about when this one did."""
         recent = self._recent.get(server, [])
         at = bisect_left(recent, seq)
-        return self._each(recent[max(0, at - RECENT_BEFORE) : at + RECENT_AFTER])
+        return self.known(recent[max(0, at - RECENT_BEFORE) : at + RECENT_AFTER])
 
     def of_task(self, server: str, task: str) -> Action | None:
-        return self._actions.get(self._by_task.get((server, object_id(task)), 0))
+        return self.get(self._by_task.get((server, object_id(task)), 0))
 
-    def of_client_task(self, client: str, task: str) -> Iterator[Action]:
+    def of_client_task(self, client: str, task: str) -> list[Action]:
         """What this client started, wherever: a cloud names tasks, not which vCenter's they are."""
-        return self._each(self._by_client_task.get((client, object_id(task)), ()))
+        return self.known(self._by_client_task.get((client, object_id(task)), ()))
 
     def age(self, now_ns: int) -> None:
         """Let go of what is past its horizon."""
         while self._age and self._is_past(self._age[0], now_ns - self._horizon_ns):
-            action = self._actions.get(seq := self._age.popleft())
+            action = self.get(seq := self._age.popleft())
             if action is not None and not action.final:
                 self._long.append(seq)
             else:
@@ -255,20 +283,17 @@ class Actions:
             self._forget(self._long.popleft())
 
     def _is_past(self, seq: int, limit_ns: int) -> bool:
-        action = self._actions.get(seq)
+        action = self.get(seq)
         return action is None or (action.emitted and action.call.end_ns < limit_ns)
 
-    def _each(self, seqs: Iterable[int]) -> Iterator[Action]:
-        for seq in seqs:
-            action = self._actions.get(seq)
-            if action is not None:
-                yield action
+    def known(self, seqs: Sequence[int]) -> list[Action]:
+        return [each for each in map(self.get, seqs) if each is not None]
 
     def shed_one(self) -> bool:
         """The oldest leaves early; False if the oldest are still to be recorded."""
         for queue in (self._long, self._age):
             if queue:
-                action = self._actions.get(queue[0])
+                action = self.get(queue[0])
                 if action is None or action.emitted:
                     self._forget(queue.popleft())
                     self.shed += 1
@@ -280,8 +305,18 @@ class Actions:
         task = object_id(action.call.task)
         if task:
             _remove(self._by_client_task, (action.client, task), action.seq)
-            _append(self._by_client_task, (client, task), action.seq)
+            self._append(self._by_client_task, (client, task), action.seq)
         action.client, action.client_port = client, port
+
+    def _append(self, index: dict[K, tuple[int, ...]], key: K, seq: int) -> None:
+        seqs = index.get(key)
+        if seqs is None:
+            index[key] = (seq,)
+        elif len(seqs) < NAMESAKES_MAX:
+            index[key] = (*seqs, seq)
+        else:
+            index[key] = (*seqs[1:], seq)
+            self.namesakes_shed += 1
 
     def _forget(self, seq: int) -> None:
         action = self._actions.pop(seq, None)
@@ -293,33 +328,20 @@ class Actions:
             _remove(self._by_object, (action.server, identity), seq)
         for name in action.names:
             _remove(self._by_name, (action.server, name), seq)
-        task = object_id(action.call.task)
-        if self._by_task.get((action.server, task)) == seq:
-            del self._by_task[action.server, task]
-        _remove(self._by_client_task, (action.client, task), seq)
-        for link in action.verdict.links if action.verdict is not None else ():
-            parent = self._actions.get(link.parent)
-            if parent is not None:
-                parent.children.pop(seq, None)
+        if action.call.task:
+            task = object_id(action.call.task)
+            if self._by_task.get((action.server, task)) == seq:
+                del self._by_task[action.server, task]
+            _remove(self._by_client_task, (action.client, task), seq)
+        self.disown(action)
         recent = self._recent.get(action.server)
         if recent and recent[-1] <= seq:  # the newest of this server goes: nothing is left
             del self._recent[action.server]
 
 
-def _append(index: dict[K, list[int]], key: K, seq: int) -> None:
-    seqs = index.get(key)
-    if seqs is None:
-        index[key] = [seq]
-        return
-    seqs.append(seq)
-    if len(seqs) > NAMESAKES_MAX:
-        del seqs[0]
-
-
-def _remove(index: dict[K, list[int]], key: K, seq: int) -> None:
-    seqs = index.get(key)
-    if seqs is not None:
-        if seq in seqs:
-            seqs.remove(seq)
-        if not seqs:
-            del index[key]
+def _remove(index: dict[K, tuple[int, ...]], key: K, seq: int) -> None:
+    seqs = index.get(key, ())
+    if seqs == (seq,):
+        del index[key]
+    elif seqs:
+        index[key] = tuple(each for each in seqs if each != seq)

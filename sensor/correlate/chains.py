@@ -1,6 +1,7 @@
 """Paths from the head of a chain down to an action, each with its probability."""
 
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterable, Iterator
+from functools import lru_cache
 from typing import NamedTuple
 
 from sensor.correlate.actions import Action, Actions, Cause, Pair, Pairs, Path, Verdict
@@ -32,12 +33,15 @@ def paths_of(action: Action, verdict: Verdict, own: Pairs, actions: Actions) -> 
     """
     if action.given is not None:
         return tuple(
-            path._replace(pairs=(*path.pairs, *(() if action.is_heir else own))[-PAIRS_MAX:])
+            path._replace(pairs=joined(path.pairs, () if action.is_heir else own))
             for path in action.given.paths
         )
     if not verdict.links and verdict.cause is Cause.NONE:
         return (Path(own, 1.0, Cause.NONE, action.seq, 0, ""),)
     ways = _merged(verdict, () if action.is_heir else own, actions)
+    if verdict.alone:
+        ways = [Path(own, verdict.alone, Cause.NONE, action.seq, 0, ""), *ways]
+        return tuple(sorted(ways, key=lambda path: -path.weight))
     if not ways:
         return (_unseen(own, 1.0),)
     best = ways[0]
@@ -45,7 +49,7 @@ def paths_of(action: Action, verdict: Verdict, own: Pairs, actions: Actions) -> 
         nobody = 1.0 - sum(link.weight for link in verdict.links)
         if nobody >= NEGLIGIBLE:
             ways = sorted([*ways, _unseen(own, nobody)], key=lambda path: -path.weight)
-    elif _is_shared(best, verdict, actions, len(own)):
+    elif verdict.rivals and _is_shared(best, verdict, actions, len(own)):
         ways[0] = best._replace(weight=min(best.weight, verdict.shared_most))
     return tuple(ways)
 
@@ -57,32 +61,49 @@ def _unseen(own: Pairs, weight: float) -> Path:
 
 def _merged(verdict: Verdict, own: Pairs, actions: Actions) -> list[Path]:
     """The ways over all parents. Parents that lead to the same head are one way."""
-    cause = Cause.CORRELATED if verdict.cause is Cause.AMBIGUOUS else verdict.cause
+    found: list[Path] = []
+    for parent, weight in verdict.links:
+        action = actions.get(parent)
+        if action is not None:
+            found += [_onward(path, action, own, weight, verdict.cause) for path in action.paths]
+    if len(found) <= 1:
+        return found
     merged: dict[Pairs, Path] = {}
-    for link in verdict.links:
-        parent = actions.get(link.parent)
-        if parent is None:
-            continue
-        for path in parent.paths:
-            pairs = (*path.pairs, *own)[-PAIRS_MAX:]
-            weight = link.weight * path.weight
-            known = merged.get(pairs)
-            if known is None:
-                merged[pairs] = Path(
-                    pairs, weight, max(path.cause, cause), path.head, parent.seq, parent.id
-                )
-            else:
-                merged[pairs] = known._replace(weight=known.weight + weight)
+    for path in found:
+        same = merged.get(path.pairs)
+        if same is not None:
+            path = same._replace(weight=same.weight + path.weight)
+        merged[path.pairs] = path
     ways = sorted(merged.values(), key=lambda path: -path.weight)[:PATHS_MAX]
     return [path for path in ways if path.weight >= NEGLIGIBLE] or ways[:1]
 
 
+def _onward(above: Path, parent: Action, own: Pairs, weight: float, cause: Cause) -> Path:
+    """The way goes on from the parent; it rests on whatever is weakest of it."""
+    cause = Cause.CORRELATED if cause is Cause.AMBIGUOUS else cause
+    return Path(
+        joined(above.pairs, own),
+        weight * above.weight,
+        cause if cause > above.cause else above.cause,
+        above.head,
+        parent.seq,
+        parent.id,
+    )
+
+
+@lru_cache(maxsize=16384)  # people come back: their paths are kept once, and compared by identity
+def joined(above: Pairs, below: Pairs) -> Pairs:
+    return (*above, *below)[-PAIRS_MAX:]
+
+
 def stated(paths: tuple[Path, ...]) -> Stated:
     """The path that may be said: nobody is named of whom several ways, CERTAIN together, differ."""
-    best, likely = paths[0], _likely(paths)
-    if best.cause is Cause.UNSEEN and best.weight >= CERTAIN:
-        return Stated(best.pairs, best.cause, 0.0, best.parent, best.parent_id, ())
-    if len(likely) == 1 and _may_stand(best):
+    best = paths[0]
+    if best.weight >= CERTAIN:
+        confidence = best.weight if best.cause is not Cause.UNSEEN else 0.0
+        return Stated(best.pairs, best.cause, confidence, best.parent, best.parent_id, ())
+    likely = _likely(paths)
+    if len(likely) == 1 and best.cause in (Cause.NONE, Cause.EXPLICIT):  # a key may be weaker
         return Stated(best.pairs, best.cause, best.weight, best.parent, best.parent_id, ())
     if len(likely) == 1:
         likely = (best, _unseen(best.pairs[-1:], 1.0 - best.weight))
@@ -91,10 +112,12 @@ def stated(paths: tuple[Path, ...]) -> Stated:
     )
 
 
-def below_first(top: Action, drawn: Container[int], actions: Actions) -> Iterator[Action]:
-    """What was drawn anew from `top` on, each after all that it led to."""
+def below_first(
+    tops: Iterable[Action], drawn: Container[int], actions: Actions
+) -> Iterator[Action]:
+    """What was drawn anew from `tops` on, each after all that it led to."""
     order: dict[int, Action] = {}
-    left = [top]
+    left = sorted(tops, key=lambda top: (top.call.time_ns, top.seq), reverse=True)
     while left:
         action = left.pop()
         if action.seq in drawn and action.seq not in order:
@@ -120,10 +143,6 @@ def _likely(paths: tuple[Path, ...]) -> tuple[Path, ...]:
         if total >= CERTAIN:
             return paths[:count]
     return paths
-
-
-def _may_stand(path: Path) -> bool:
-    return path.weight >= CERTAIN or path.cause in (Cause.NONE, Cause.EXPLICIT)
 
 
 def _common(paths: tuple[Path, ...]) -> Pairs:

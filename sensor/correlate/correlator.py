@@ -6,10 +6,9 @@ decided and its outcome final, at most `hold_ns` after its end; what is learned 
 """
 
 import heapq
-from collections import Counter, OrderedDict
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import NamedTuple, TypeVar
+from collections import Counter
+from collections.abc import Callable, Collection
+from typing import NamedTuple
 
 from decoders.message import TaskChanged
 from sensor.correlate import chains
@@ -20,12 +19,14 @@ from sensor.correlate.habits import Habits
 from sensor.correlate.inventory import Inventory, object_id
 from sensor.correlate.judge import Judge
 from sensor.correlate.learning import learn_from_hop, learn_from_result, learn_service
+from sensor.correlate.limits import Limits as Limits
 from sensor.correlate.orphans import Orphans
+from sensor.correlate.passed import PassedIds
+from sensor.correlate.references import References
 from sensor.correlate.rivals import Rivals
 from sensor.correlate.scores import begun_before, only_effect
 from sensor.services import Services
 
-V = TypeVar("V")
 SECOND = 10**9
 # After bytes were missed, or actions shed, a cause may be among them for so long.
 BLIND_NS = 60 * SECOND
@@ -33,17 +34,6 @@ BLIND_DOUBT = 25.0
 TAUGHT_LEAST = 0.9  # a hop less probable teaches nothing
 REDRAWN_MAX = 4  # times that one change redraws an action: more is a loop of references
 AMENDMENTS_MAX = 16  # per action; an action changes a few times in its life, not more
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    hold_ns: int = 2 * SECOND  # allowed lateness: what is not decided by keys is decided then
-    provisional_ns: int = SECOND // 5  # what is certain enough is said then; 0: never
-    horizon_ns: int = 900 * SECOND  # how long an action may still be amended, or be a parent
-    task_horizon_ns: int = 24 * 3600 * SECOND  # the same while its task is open
-    actions_max: int = 100_000  # about 3 kB each
-    waiting_ids_max: int = 100_000
-    task_references_max: int = 10_000
 
 
 class Said(NamedTuple):
@@ -68,19 +58,19 @@ class Correlator:
         self.actions = Actions(limits.actions_max, limits.horizon_ns, limits.task_horizon_ns)
         self.habits = Habits()
         self.experience = Experience()
-        self._judge = Judge(self.actions, inventory, services)
+        self.passed = PassedIds(limits.waiting_ids_max)
+        self._judge = Judge(self.actions, inventory, services, self.passed)
         self._guesser = Guesser(self.actions, inventory, services, self.habits, self.experience)
         self._rivals = Rivals(self.actions)
         self._due: list[tuple[int, int]] = []  # heap of (deadline, action)
         self.orphans = Orphans(limits.waiting_ids_max)
-        self._lower_tasks: OrderedDict[tuple[str, str], int] = OrderedDict()  # (cloud, task)
-        self._parent_tasks: OrderedDict[tuple[str, str], str] = OrderedDict()  # (server, task)
+        self.references = References(limits.task_references_max)
         self._now_ns = self._blind_until_ns = 0
         self._age_ns = 0  # when old actions are looked for next
         self._said: list[Said] = []
         self.pending = 0
-        self.references_shed = 0
         self.amendments_shed = 0
+        self.redraws_shed = 0
 
     @property
     def has_news(self) -> bool:
@@ -96,22 +86,29 @@ class Correlator:
 
     def add(self, action: Action) -> None:
         """A new action; its ids, objects and names are set."""
-        self._now_ns = max(self._now_ns, action.call.end_ns)
-        action.deadline_ns = action.call.end_ns + self._limits.hold_ns
+        if action.call.end_ns > self._now_ns:
+            self._now_ns = action.call.end_ns
         self.actions.add(action)
+        self.passed.made(action)
         self.pending += 1
-        heapq.heappush(self._due, (action.deadline_ns, action.seq))
         self._refer(action)
         self._consider(action, final=False)
-        if self._limits.provisional_ns and not action.settled:
-            early_ns = action.call.end_ns + self._limits.provisional_ns
-            if early_ns < action.deadline_ns:
-                heapq.heappush(self._due, (early_ns, action.seq))
+        if not action.emitted:
+            self._wait(action)
         if action.final:
             learn_from_result(self._inventory, self.actions, action)
         self._wake(action)
         if self.actions.is_full:
             self._shed()
+
+    def _wait(self, action: Action) -> None:
+        heapq.heappush(self._due, (self._deadline_ns(action), action.seq))
+        early_ns = self._limits.provisional_ns
+        if 0 < early_ns < self._limits.hold_ns and not action.settled:
+            heapq.heappush(self._due, (action.call.end_ns + early_ns, action.seq))
+
+    def _deadline_ns(self, action: Action) -> int:
+        return action.call.end_ns + self._limits.hold_ns
 
     def _shed(self) -> None:
         """The oldest action leaves before its time."""
@@ -122,9 +119,6 @@ class Correlator:
 
     def task(self, server: str, message: TaskChanged) -> Action | None:
         """A task ended; the action that started it, if this is news."""
-        if message.parent_task:
-            self._parent_tasks[server, object_id(message.task)] = object_id(message.parent_task)
-            self._bound(self._parent_tasks)
         action = self.actions.of_task(server, message.task)
         if action is None:
             return None
@@ -153,7 +147,7 @@ class Correlator:
     def changed(self, action: Action, reason: str) -> None:
         """Something that the action's record says was learned."""
         if action.settled:
-            self._follow(action, True, reason)
+            self._follow([action], True, reason)
         self._ready(action, reason)
 
     def advance(self, now_ns: int) -> None:
@@ -176,7 +170,7 @@ class Correlator:
             action = self.actions.get(seq)
             if action is None:
                 continue
-            if due_ns < action.deadline_ns:
+            if due_ns < self._deadline_ns(action):
                 self._close_early(action)
             elif action.is_provisional:
                 self._confirm(action)
@@ -189,12 +183,12 @@ class Correlator:
             if action.verdict is None:
                 self._consider(action, final=True)
             for parent in self._open_parents(action):
-                if parent.deadline_ns > limit_ns:
-                    heapq.heappush(self._due, (parent.deadline_ns, action.seq))
+                if self._deadline_ns(parent) > limit_ns:
+                    heapq.heappush(self._due, (self._deadline_ns(parent), action.seq))
                     return
                 self._close_one(parent, limit_ns)
             if not action.settled:
-                self._follow(action, True, "")
+                self._follow([action], True, "")
         action.legs_due = False
         if not action.emitted:
             self._say(action, "")
@@ -207,7 +201,7 @@ class Correlator:
         if verdict.cause is not Cause.UNSEEN or verdict.sure:
             return
         verdict = self._guess(action)
-        if not verdict.links or any(not each.settled for each in self._parents(verdict)):
+        if not verdict.links or any(not each.settled for each in self.actions.parents(verdict)):
             return
         paths = chains.paths_of(action, verdict, self._own_pairs(action), self.actions)
         if chains.stated(paths).cause is Cause.CORRELATED:
@@ -219,80 +213,87 @@ class Correlator:
         verdict = self._judge.verdict(action, self._now_ns, True)
         if verdict.cause is Cause.UNSEEN and not verdict.sure:
             verdict = self._guess(action)
-        action.is_provisional = False
-        if verdict == action.verdict:
+        action.is_provisional, action.is_final_due = False, True
+        if verdict == action.verdict and verdict.links:
             self._learn(action, verdict)  # what was said early has not taught yet
-        self._settle(action, verdict, "final")
+        self._settle(action, verdict, "")
 
     def _guess(self, action: Action) -> Verdict:
         is_blind = action.call.time_ns < self._blind_until_ns
         self._guesser.doubt = BLIND_DOUBT if is_blind else 1.0
         return self._guesser.guess(action, self._rivals.of(action))
 
-    def _parents(self, verdict: Verdict | None) -> list[Action]:
-        links = verdict.links if verdict is not None else ()
-        return [each for link in links if (each := self.actions.get(link.parent)) is not None]
-
     def _open_parents(self, action: Action) -> list[Action]:
-        return [each for each in self._parents(action.verdict) if not each.settled]
+        return [each for each in self.actions.parents(action.verdict) if not each.settled]
 
     def _consider(self, action: Action, final: bool, reason: str = "") -> None:
+        verdict = self._weigh(action, final)
+        if verdict is not None:
+            self._settle(action, verdict, reason)
+
+    def _weigh(self, action: Action, final: bool) -> Verdict | None:
         """Judge the action; a verdict that may still change waits for the deadline."""
         if action.legs_due and not final:
-            return
+            return None
         verdict = self._judge.verdict(action, self._now_ns, final)
         if action.asks and verdict.cause is not Cause.EXPLICIT:
             self.orphans.watch(action)
         if verdict.cause is Cause.UNSEEN and not verdict.sure:
             if not final:
                 self._rivals.add(action)
-                return
+                return None
             verdict = self._guess(action)
-        if not (verdict.sure or final):
-            return
-        self._settle(action, verdict, reason)
+        return verdict if verdict.sure or final else None
 
     def _settle(self, action: Action, verdict: Verdict, reason: str) -> None:
-        self._teach(action, verdict)
-        self._rivals.leave(action)
-        for former in self._parents(action.verdict):
-            former.children.pop(action.seq, None)
-        action.verdict = verdict
-        for parent in self._parents(verdict):
-            parent.children[action.seq] = None
-        self._follow(action, False, reason)
+        self._decide(action, verdict)
+        if action.children:
+            self._follow([action], False, reason)
+        elif not self._open_parents(action):  # nothing below it, as nearly always
+            self._draw(action, verdict)
+            self._ready(action, reason)
 
-    def _teach(self, action: Action, verdict: Verdict) -> None:
-        """A hop that keys tell, or nearly all of the evidence."""
-        if not action.is_provisional and verdict != action.verdict:
+    def _decide(self, action: Action, verdict: Verdict) -> None:
+        if verdict.links and not action.is_provisional and verdict != action.verdict:
             self._learn(action, verdict)
+        self._rivals.leave(action)
+        if action.verdict is not None:
+            self.actions.disown(action)
+        action.verdict = verdict
+        for parent in self.actions.parents(verdict):
+            parent.children += (action.seq,)
 
     def _learn(self, action: Action, verdict: Verdict) -> None:
-        weight = verdict.links[0].weight if verdict.links else 0.0
-        parent = self.actions.get(verdict.links[0].parent) if weight >= TAUGHT_LEAST else None
+        """A hop that keys tell, or nearly all of the evidence."""
+        best, weight = verdict.links[0]
+        parent = self.actions.get(best) if weight >= TAUGHT_LEAST else None
         if parent is None or verdict.conflict:
             return
         if verdict.cause is Cause.EXPLICIT and action.asks:
             self._guesser.rehearse(action, parent)
         self._guesser.learn(action, parent, weight)
 
-    def _follow(self, action: Action, final: bool, reason: str) -> None:
+    def _follow(self, tops: Collection[Action], final: bool, reason: str) -> None:
         """Draw the paths anew, and those of everything below, if all above is settled."""
-        drawn = Counter[int]()
-        due = [(action.call.time_ns, action.seq)]  # causes begin first: nearly all are drawn once
+        drawn, changed = Counter[int](), {top.seq for top in tops}
+        due = [(top.call.time_ns, top.seq) for top in tops]
+        heapq.heapify(due)  # causes begin first: nearly all are drawn once
         while due:
             _, seq = first = heapq.heappop(due)
             each = self.actions.get(seq)
             if each is None or each.verdict is None or first in due[:1]:
                 continue
-            is_final = final if each is action else each.settled
-            if drawn[seq] >= REDRAWN_MAX or (not is_final and self._open_parents(each)):
+            is_final = final if seq in changed else each.settled
+            if not is_final and self._open_parents(each):
+                continue
+            if drawn[seq] >= REDRAWN_MAX:
+                self.redraws_shed += 1
                 continue
             drawn[seq] += 1
             if self._draw(each, each.verdict):
                 for child in filter(None, map(self.actions.get, each.children)):
                     heapq.heappush(due, (child.call.time_ns, child.seq))
-        for each in chains.below_first(action, drawn, self.actions):
+        for each in chains.below_first(tops, drawn, self.actions):
             self._ready(each, reason)
 
     def _draw(self, action: Action, verdict: Verdict) -> bool:
@@ -310,8 +311,8 @@ class Correlator:
         if not action.settled:
             return
         if action.emitted:
-            if chains.gist(action) != action.said:
-                self._say(action, reason or "chain decided")
+            if hash(chains.gist(action)) != action.said:
+                self._say(action, "final" if action.is_final_due else reason or "chain decided")
         elif action.final and not action.legs_due:
             self._say(action, "")
 
@@ -323,53 +324,55 @@ class Correlator:
                 return
         else:
             self.pending -= 1
-            self._note_habit(action)
+            self.habits.learn(action)
         action.emitted = True
-        action.said = chains.gist(action)
+        action.said, action.is_final_due = hash(chains.gist(action)), False
         self._said.append(Said(action, reason))
 
-    def _note_habit(self, action: Action) -> None:
-        """Did the id of a service's call lead to a parent?"""
-        if action.asks and action.verdict is not None and not (action.hard or action.given):
-            cause = action.verdict.cause
-            if cause is not Cause.NONE:
-                self.habits.note(action.client, cause is Cause.EXPLICIT)
+    def _again(self, *actions: Action) -> None:
+        """A key came late. All are judged before anything below them is drawn anew."""
+        self._follow([each for each in actions if self._has_changed(each)], False, "parent seen")
 
-    def _again(self, action: Action) -> None:
-        """A key came late."""
+    def _has_changed(self, action: Action) -> bool:
         verdict = self._judge.verdict(action, self._now_ns, action.emitted)
         if verdict == action.verdict or verdict.cause is Cause.UNSEEN:
-            return
+            return False
         if action.emitted and not (verdict.cause is Cause.EXPLICIT or verdict.conflict):
-            return
-        self._consider(action, action.emitted, "parent seen")
+            return False
+        weighed = self._weigh(action, action.emitted)
+        if weighed is not None:
+            self._decide(action, weighed)
+        return weighed is not None
 
     def _wake(self, parent: Action) -> None:
         """A new action may be what those with its id have been waiting for."""
+        found = []
         for key in parent.ids:
             for seq in self.orphans.waiting(key):
                 orphan = self.actions.get(seq)
-                if orphan is None or not begun_before(parent, orphan):
+                if orphan is None or orphan is parent or not begun_before(parent, orphan):
                     continue
                 if orphan.client == parent.server or not self._services.serves(orphan.client):
-                    self._again(orphan)
+                    found.append(orphan)
+        if found:
+            self._again(*found)
 
     def _refer(self, action: Action) -> None:
         """Has a cloud's task already named the task that this action started?"""
-        if action.call.task:
-            key = (action.client, object_id(action.call.task))
-            parent = self.actions.get(self._lower_tasks.get(key, 0))
-            if parent is not None and begun_before(parent, action):
-                del self._lower_tasks[key]
-                action.hard += ((parent.seq, Fact("task", key[1], "proved")),)
+        if not action.call.task:
+            return
+        key = (action.client, object_id(action.call.task))
+        parent = self.actions.get(self.references.parent(key))
+        if parent is not None and begun_before(parent, action):
+            self.references.drop(key)
+            action.hard += ((parent.seq, Fact("task", key[1], "proved")),)
 
     def _lower_task(self, parent: Action, task: str) -> None:
         """`parent`, at a cloud, says that it started this task further down."""
         task = object_id(task)
         child = only_effect(parent, self.actions.of_client_task(parent.server, task))
         if child is None:
-            self._lower_tasks[parent.server, task] = parent.seq
-            self._bound(self._lower_tasks)
+            self.references.keep((parent.server, task), parent.seq)
         else:
             self.refer(child, parent, Fact("task", task, "proved"))
 
@@ -393,8 +396,3 @@ class Correlator:
             self.actions.add_object(action, object_id(message.result.id))
         learn_from_result(self._inventory, self.actions, action)
         self._ready(action, "task ended")
-
-    def _bound(self, table: OrderedDict[tuple[str, str], V]) -> None:
-        if len(table) > self._limits.task_references_max:
-            table.popitem(last=False)
-            self.references_shed += 1

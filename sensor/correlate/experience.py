@@ -46,7 +46,7 @@ class Trigger(StrEnum):
     SIBLING = "sibling"  # the end of an earlier child of its parent
 
 
-Timed = tuple[str, str, str]  # kind of parent, of child, trigger
+Timed = tuple[str, str, Trigger]  # kind of parent, of child
 
 
 @dataclass(slots=True)
@@ -96,7 +96,7 @@ class Experience:
 
     def hop(self, parent: str, child: str, trigger: Trigger, gap_ns: int, weight: float) -> None:
         """A hop is known, with this probability."""
-        key = (parent, child, trigger.value)
+        key = (parent, child, trigger)
         timing = self._timing.get(key)
         if timing is None:
             if len(self._timing) >= PAIRS_MAX:
@@ -109,7 +109,7 @@ class Experience:
         """How likely the child comes just then after the trigger, against the prior's 1 at once."""
         gap_s = max(0, gap_ns) / SECOND
         prior = 1.0 / (1.0 + gap_s)
-        timing = self._timing.get((parent, child, trigger.value))
+        timing = self._timing.get((parent, child, trigger))
         if timing is None:
             return prior
         share = timing.total / (timing.total + TIMING_PRIOR_WORTH)
@@ -153,8 +153,8 @@ class Experience:
         """Numbers and texts only, to be kept over a restart."""
         return {
             "timing": [
-                [*key, [round(count, 2) for count in each.bins]]
-                for key, each in self._timing.items()
+                [parent, child, trigger.value, [round(count, 2) for count in each.bins]]
+                for (parent, child, trigger), each in self._timing.items()
             ],
             "trust": [[rank.name, each.right, each.total] for rank, each in self._trust.items()],
             "pairs": [[*pair, each.right, each.total] for pair, each in self.pairs.items()],
@@ -167,7 +167,7 @@ class Experience:
             counts = [_count(count) for count in bins]
             if len(counts) != BINS:
                 raise ValueError("timing has other bins")
-            key = (str(parent), str(child), Trigger(trigger).value)
+            key = (str(parent), str(child), Trigger(trigger))
             timing[key] = _Histogram(sum(counts), counts)
         trust = {Rank[name]: _guesses(*counts) for name, *counts in learned["trust"]}
         pairs = {

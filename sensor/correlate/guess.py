@@ -4,7 +4,8 @@ Objects and verbs first; then times, as the site's own hops have taught (`experi
 and whoever competes for the same causes (`contest`). Reads the tables, changes only `experience`.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from itertools import islice
 from typing import NamedTuple
 
@@ -16,7 +17,7 @@ from sensor.correlate.habits import Habits
 from sensor.correlate.inventory import Inventory
 from sensor.correlate.relations import SAME_OBJECT, Rank
 from sensor.correlate.scores import Scored, Scorer, begun_before, narrowed
-from sensor.correlate.verbs import IMPOSSIBLE
+from sensor.correlate.verbs import IMPOSSIBLE, Verb
 from sensor.services import Services
 
 # Weight of "its cause was not seen" against candidates, by how well the best of those fit.
@@ -94,13 +95,32 @@ class Guesser:
 
     def learn(self, child: Action, parent: Action, weight: float) -> None:
         """The hop is known, with this probability."""
-        trigger, gap_ns = _Case(self, child).trigger(parent)
+        trigger, gap_ns = self.trigger(child, parent)
         self.experience.hop(self.kind(parent), self.kind(child), trigger, gap_ns, weight)
 
     def kind(self, action: Action) -> str:
         """What was asked of which service: VC destroy."""
-        service = self.services.of_server(action.server, action.server_port)
-        return f"{service or '?'} {action.verb}"
+        return _kind(self.services.of_server(action.server, action.server_port), action.verb)
+
+    def trigger(self, child: Action, parent: Action) -> tuple[Trigger, int]:
+        """The latest that the child came after, if this is its parent, and how soon."""
+        start_ns = child.call.time_ns
+        trigger, at_ns = Trigger.START, parent.call.time_ns
+        if parent.call.end_ns <= start_ns:
+            trigger, at_ns = Trigger.REPLY, parent.call.end_ns
+        for sibling in self.siblings(child, parent):
+            end_ns = sibling.task_end_ns or sibling.call.end_ns
+            if at_ns < end_ns <= start_ns:
+                trigger, at_ns = Trigger.SIBLING, end_ns
+        return trigger, start_ns - at_ns
+
+    def siblings(self, child: Action, parent: Action) -> list[Action]:
+        """What else the parent is known to have caused, the latest first."""
+        if not parent.children:
+            return []
+        latest = islice(reversed(parent.children), SIBLINGS_MAX)
+        known = map(self.actions.get, latest)
+        return [each for each in known if each and each.settled and each is not child]
 
     def rehearse(self, child: Action, parent: Action) -> None:
         """Would the parent, which a key tells, have been found without?"""
@@ -139,18 +159,6 @@ class _Case:
         options.sort(key=lambda option: (-option.weight, option.parent.seq))
         return options[:OPTIONS_MAX]
 
-    def trigger(self, parent: Action) -> tuple[Trigger, int]:
-        """The latest that the child came after, if this is its parent, and how soon."""
-        start_ns = self._child.call.time_ns
-        trigger, at_ns = Trigger.START, parent.call.time_ns
-        if parent.call.end_ns <= start_ns:
-            trigger, at_ns = Trigger.REPLY, parent.call.end_ns
-        for sibling in self._siblings(parent):
-            end_ns = sibling.task_end_ns or sibling.call.end_ns
-            if at_ns < end_ns <= start_ns:
-                trigger, at_ns = Trigger.SIBLING, end_ns
-        return trigger, start_ns - at_ns
-
     def _at_work(self, parents: Iterable[Action]) -> list[Scored]:
         unique = {parent.seq: parent for parent in parents if _is_at_work(parent, self._child)}
         scored = [self._scorer.score(parent) for parent in unique.values()]
@@ -158,22 +166,16 @@ class _Case:
 
     def _option(self, scored: Scored, hidden: bool) -> Option:
         child, parent = self._child, scored.parent
-        trigger, gap_ns = self.trigger(parent)
+        trigger, gap_ns = self._guesser.trigger(child, parent)
         timing = self._guesser.experience.timing
         weight = scored.weight * timing(self._guesser.kind(parent), self._kind, trigger, gap_ns)
         weight *= _accord(scored, child) * self._free(parent)
         return Option(scored, weight if hidden else weight * self._carried(parent))
 
-    def _siblings(self, parent: Action) -> Iterator[Action]:
-        for seq in islice(reversed(parent.children), SIBLINGS_MAX):
-            sibling = self._actions.get(seq)
-            if sibling is not None and sibling is not self._child and sibling.settled:
-                yield sibling
-
     def _free(self, parent: Action) -> float:
         """Nobody asks twice for the same, unless the first time failed."""
         free, key = 1.0, contest_key(self._child)
-        for sibling in self._siblings(parent):
+        for sibling in self._guesser.siblings(self._child, parent):
             if contest_key(sibling) == key:
                 again = AGAIN_AFTER_FAILURE if sibling.outcome is Outcome.FAILURE else AGAIN
                 free = min(free, max(again, 1.0 - _share_of(sibling, parent)))
@@ -187,6 +189,11 @@ class _Case:
         if self._habits.passes_ids(child.client):
             return NOT_PASSED_WEIGHT
         return OTHER_ID_WEIGHT if parent.call.operation_id else 1.0
+
+
+@lru_cache(maxsize=1024)  # few services, few verbs
+def _kind(service: str, verb: Verb) -> str:
+    return f"{service or '?'} {verb}"
 
 
 def contest_key(action: Action) -> tuple[object, ...]:

@@ -6,6 +6,8 @@ Where a client does, a call of its whose id nobody asked with has a cause that w
 from collections import OrderedDict
 from collections.abc import Iterable
 
+from sensor.correlate.actions import Action, Cause
+
 # From so many calls on a habit is believed, and while it holds for nine of ten.
 CALLS_MIN = 16
 HELD_TO_BROKEN = 9
@@ -15,6 +17,15 @@ CLIENTS_MAX = 4096
 class Habits:
     def __init__(self) -> None:
         self._clients: OrderedDict[str, tuple[int, int]] = OrderedDict()  # held, broken
+        self.shed = 0
+
+    def learn(self, action: Action) -> None:
+        """Did the id of a service's call lead to a parent?"""
+        verdict = action.verdict
+        if verdict is None or not action.asks or action.hard or action.given:
+            return
+        if verdict.cause is not Cause.NONE and not verdict.alone:
+            self.note(action.client, verdict.cause is Cause.EXPLICIT)
 
     def note(self, client: str, held: bool) -> None:
         """A call with an id came from this client; was the id one that it had been asked with?"""
@@ -22,6 +33,7 @@ class Habits:
         self._clients[client] = (kept + held, broken + (not held))
         if len(self._clients) > CLIENTS_MAX:
             self._clients.popitem(last=False)
+            self.shed += 1
 
     def passes_ids(self, client: str) -> bool:
         kept, broken = self._clients.get(client, (0, 0))
@@ -42,5 +54,6 @@ class Habits:
             if type(kept) is not int or type(broken) is not int or min(kept, broken) < 0:
                 raise ValueError("calls are counted")
             clients[str(client)] = (kept, broken)
+        self.shed += max(0, len(clients) - CLIENTS_MAX)
         for client, counts in list(clients.items())[:CLIENTS_MAX]:
             self._clients.setdefault(client, counts)

@@ -9,6 +9,7 @@ import re
 from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import NamedTuple
 
 from decoders.message import ObjectSeen, Target
@@ -25,6 +26,7 @@ _UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 _UUID_AT_END = re.compile(rf"[-(]({_UUID})\)?$")
 
 
+@lru_cache(maxsize=16384)  # the same few thousand objects, five times with each call
 def object_id(identity: str) -> str:
     """The id without path or URN: urn:vcloud:vm:X and https://h/api/vApp/vm-X are both vm-X."""
     identity = identity[identity.rfind("/") + 1 :]
@@ -66,6 +68,7 @@ class Inventory:
         self._by_uuid: dict[str, dict[Key, None]] = {}
         self._changed: dict[Key, None] = {}  # since they were last taken
         self.shed = 0
+        self.links_shed = 0
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -86,7 +89,7 @@ class Inventory:
         self._add_uuids(key, entry, {message.instance_uuid, message.uuid} - {""})
         self._name(key, entry, target.name)
         if message.container.id:
-            self._bound(entry.holders)[host, object_id(message.container.id)] = 1.0
+            self._put(entry.holders, (host, object_id(message.container.id)), 1.0)
 
     def named(self, host: str, target: Target) -> None:
         """A call or task at `host` named the object."""
@@ -117,13 +120,13 @@ class Inventory:
         if one == other or self.different(one, other):
             return
         for key, peer in ((one, other), (other, one)):
-            peers = self._bound(self._entry(key).peers)
-            peers[peer] = max(weight, peers.get(peer, 0.0))
+            peers = self._entry(key).peers
+            self._put(peers, peer, max(weight, peers.get(peer, 0.0)))
 
     def contain(self, holder: Key, held: Key, weight: float) -> None:
         """A correlated hop showed that `holder` has `held` in it."""
-        holders = self._bound(self._entry(held).holders)
-        holders[holder] = max(weight, holders.get(holder, 0.0))
+        holders = self._entry(held).holders
+        self._put(holders, holder, max(weight, holders.get(holder, 0.0)))
 
     def name_of(self, host: str, identity: str) -> str:
         entry = self._entries.get((host, object_id(identity)))
@@ -176,9 +179,11 @@ class Inventory:
     def has_other_peer(self, one: Key, other: Key) -> bool:
         """Is `one` nearly surely some other object at the host of `other`?"""
         entry = self._entries.get(one)
-        there = entry.peers.items() if entry is not None else ()
-        sure = [peer for peer, weight in there if peer[0] == other[0] and weight >= NAME_WEIGHT]
-        return bool(sure) and other not in sure
+        if entry is None or not entry.peers or entry.peers.get(other, 0.0) >= NAME_WEIGHT:
+            return False
+        return any(
+            peer[0] == other[0] and weight >= NAME_WEIGHT for peer, weight in entry.peers.items()
+        )
 
     def different(self, one: Key, other: Key) -> bool:
         """Are these known to be two objects of the same type?"""
@@ -265,12 +270,12 @@ class Inventory:
             if not keys:
                 del index[value]
 
-    @staticmethod
-    def _bound(links: dict[Key, float]) -> dict[Key, float]:
-        """The same links with room for one more: the oldest leaves."""
-        if len(links) >= LINKS_MAX:
+    def _put(self, links: dict[Key, float], key: Key, weight: float) -> None:
+        """Of too many links the oldest leaves."""
+        if key not in links and len(links) >= LINKS_MAX:
             del links[next(iter(links))]
-        return links
+            self.links_shed += 1
+        links[key] = weight
 
 
 def _is_another(entry: Entry, message: ObjectSeen) -> bool:

@@ -54,12 +54,15 @@ def learn_service(services: Services, actions: Actions, action: Action) -> None:
     verdict = action.verdict
     if verdict is None or verdict.cause is not Cause.EXPLICIT or not verdict.links:
         return
+    if verdict.conflict:
+        return
     parent = actions.get(verdict.links[0].parent)
     if parent is None or parent.server == action.client:
         return
     if not services.of_client(action.client) and action.paths:
         above = services.of_server(parent.server, parent.server_port)
-        services.vouch(action.client, above, action.paths[0].pairs[0][1])
+        account = (action.server, action.account)
+        services.vouch(action.client, above, action.paths[0].pairs[0][1], account)
 
 
 def _learn_object(

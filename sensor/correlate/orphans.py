@@ -12,17 +12,18 @@ ORPHANS_MAX = 64  # actions that wait for a parent under one id
 class Orphans:
     def __init__(self, ids_max: int) -> None:
         self._ids_max = ids_max
-        self._waiting: OrderedDict[str, list[int]] = OrderedDict()
+        self._waiting: OrderedDict[str, tuple[int, ...]] = OrderedDict()
         self.shed = 0
+        self.actions_shed = 0  # of one id
 
     def watch(self, action: Action) -> None:
         """Remember by which ids a parent would be known, should it come late."""
         for asked in action.asks:
             for key in parent_ids(asked) if not is_background(asked) else ():
-                orphans = self._waiting.setdefault(key, [])
+                orphans = self._waiting.get(key, ())
                 if action.seq not in orphans:
-                    orphans.append(action.seq)
-                    del orphans[:-ORPHANS_MAX]
+                    self.actions_shed += len(orphans) >= ORPHANS_MAX
+                    self._waiting[key] = (*orphans, action.seq)[-ORPHANS_MAX:]
         while len(self._waiting) > self._ids_max:
             self._waiting.popitem(last=False)
             self.shed += 1

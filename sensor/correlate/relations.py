@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from enum import IntEnum
+from functools import lru_cache
 from typing import NamedTuple
 
 from decoders.message import Target
@@ -151,13 +152,20 @@ def objects_of(target: Target, related: tuple[Target, ...]) -> tuple[str, ...]:
     if len(found) > 1:
         return tuple(dict.fromkeys(map(object_id, found)))
     identity = found[0] if found else target.id
-    return (object_id(identity),) if identity else ()
+    return _alone(object_id(identity)) if identity else ()
 
 
 def names_of(target: Target, related: tuple[Target, ...]) -> tuple[str, ...]:
     """Names that a call gives: of new VMs and vApps, or of existing ones beside their id."""
     named = [each.name for each in (target, *related) if each.name and each.type in WORKLOAD_TYPES]
-    return tuple(dict.fromkeys(named)) if len(named) > 1 else tuple(named)
+    if len(named) > 1:
+        return tuple(dict.fromkeys(named))
+    return _alone(named[0]) if named else ()
+
+
+@lru_cache(maxsize=16384)  # kept once for all actions on an object
+def _alone(text: str) -> tuple[str, ...]:
+    return (text,)
 
 
 def vm_names(action: Action) -> list[str]:

@@ -1,6 +1,7 @@
 """How well a possible parent fits a child: by what both act on, and by their verbs."""
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from sensor.correlate.actions import Action, Fact
@@ -20,8 +21,13 @@ class Scored(NamedTuple):
 
     @property
     def facts(self) -> tuple[Fact, ...]:
-        relation = self.relation
-        return (Fact(relation.key, relation.value, relation.grade),) if relation.key else ()
+        _, _, key, value, grade = self.relation
+        return _facts(key, value, grade) if key else ()
+
+
+@lru_cache(maxsize=16384)  # kept once for all actions on an object
+def _facts(key: str, value: str, grade: str) -> tuple[Fact, ...]:
+    return (Fact(key, value, grade),)
 
 
 class Scorer:
@@ -47,7 +53,8 @@ class Scorer:
 
 def begun_before(parent: Action, child: Action) -> bool:
     """In packet time; of two that began at once, the one that ended first."""
-    return (parent.call.time_ns, parent.seq) < (child.call.time_ns, child.seq)
+    begun_ns, child_ns = parent.call.time_ns, child.call.time_ns
+    return begun_ns < child_ns or (begun_ns == child_ns and parent.seq < child.seq)
 
 
 def only_effect(parent: Action, children: Iterable[Action]) -> Action | None:
@@ -60,6 +67,9 @@ def only_effect(parent: Action, children: Iterable[Action]) -> Action | None:
 
 def narrowed(scored: Sequence[Scored]) -> tuple[list[Scored], tuple[int, ...]]:
     """Candidates whose object and verb fit best, best first; and what was left out."""
+    if len(scored) == 1:
+        [only] = scored
+        return [only if only.verb > IMPOSSIBLE else only._replace(verb=1.0)], ()
     possible = [each for each in scored if each.verb > IMPOSSIBLE] or [
         each._replace(verb=1.0) for each in scored
     ]

@@ -71,6 +71,8 @@ class _Problem(Exception):
 
 
 def _opened(path: str, mode: Literal["rb", "wb"]) -> IO[bytes]:
+    if path == "-":
+        return open(0 if mode == "rb" else 1, mode, closefd=False)
     return cast("IO[bytes]", gzip.open(path, mode)) if path.endswith(".gz") else open(path, mode)
 
 

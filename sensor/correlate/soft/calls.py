@@ -20,6 +20,7 @@ class Call:
     span: Span
     row: Row
     children: tuple["Call", ...] = ()  # that were decided to be its own
+    likely: "Call | None" = None  # its parent, by the last window that it was not decided in
 
     @classmethod
     def of(cls, span: Span) -> "Call":
@@ -162,7 +163,7 @@ class Calls:
 
     def _leave(self, call: Call) -> None:
         self._by_id.pop(call.span.id, None)
-        call.children = ()
+        call.children, call.likely = (), None
         key = call.span.callee, call.span.operation_id
         if key in self._named:
             self._named[key].remove(call)

@@ -71,8 +71,7 @@ class Engine:
     ) -> None:
         """`site` is what was learned before; without `learned_from` it stays."""
         self._bounds = bounds or Bounds()
-        self._links = list(links)
-        self._targets = Targets(self._links)
+        self._targets = Targets(links)
         self._calls = Calls(self._bounds.calls_max)
         self._latest: deque[Call] = deque(maxlen=self._bounds.learned_from)
         self._called: set[str] = set()  # classes of services
@@ -206,7 +205,7 @@ class Engine:
         self._site = site_of(tree["site"]) if tree["site"] else None
         if tree["study"]:
             efforts = bounds.effort, bounds.upkeep
-            self._study = study_of(tree["study"], self._site, table, self._links, efforts)
+            self._study = study_of(tree["study"], self._site, table, self._targets, efforts)
         for name, number in zip(_NUMBERS, tree["numbers"], strict=True):
             setattr(self, name, number)
 
@@ -352,7 +351,7 @@ class Engine:
         self._sample = len(spans)
         times = _LEARNED_EVERY if known is not None else 1
         self._learn_at = self._seen + times * min(self._sample, bounds.learned_from)
-        return Study(spans, self._links, bounds.effort, known, bounds.upkeep)
+        return Study(spans, self._targets, bounds.effort, known, bounds.upkeep)
 
     def _assign(self, site: Site, mine: list[Call], until_ns: int) -> list[Assignment]:
         ahead = [

@@ -88,8 +88,7 @@ def fitting(
     window = Window(parents, children, kinds, options)
     if known is None or not is_known:
         mean = yield from mean_calls(window)
-        yield len(mean)
-        known = Model.first(window, found, mean)
+        known = yield from Model.first(window, found, mean)
     known.heed(found)
     yield 5 * (len(parents) + len(children))
     order = Order(parents, children)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _TALLY_EVERY = 4
 # Microseconds: to score a parent, to sweep over a child that has a choice, to tally a parent, to
 # weigh an option, to place one; to count a pair's votes.
-_PARENT_US, _SWEEP_US, _TALLY_US, _OPTION_US, _GREEDY_US, _PAIR_US = 0.7, 0.6, 2.0, 0.5, 0.5, 0.8
+_PARENT_US, _SWEEP_US, _TALLY_US, _OPTION_US, _GREEDY_US, _PAIR_US = 0.7, 0.6, 2.0, 0.5, 1.0, 0.8
 _PAIRS_AT_ONCE = 4000
 
 
@@ -64,7 +64,7 @@ class Sampler:
         self._log = array("d", bytes(8 * size))
         self._base = _base_log(window, bonus)
         self._among = array("d", [among.get(each[0], 1.0) for each in window.options.pairs])
-        self._open = window.open_children()
+        self.open_children = window.open_children()
 
     def weigh(
         self,
@@ -83,6 +83,7 @@ class Sampler:
         votes = yield from self._votes()
         yield self._options_us
         _core.causes_weigh(self._options(nobody), votes, seen, self._log)
+        yield self._options_us
         _core.causes_propose(self._arrays(), model.tables(), self.window.held, seen, self._share)
 
     def propose(self, model: Model) -> None:
@@ -163,18 +164,21 @@ class Sampler:
     def _sweeps_of(self, piece_us: int) -> int:
         """A power of two, so that each fourth sweep can be tallied."""
         some, least_us = 1, len(self.window.parents) * _PARENT_US
-        while some < 64 and least_us + 2 * some * self._open * _SWEEP_US <= piece_us:
+        while some < 64 and least_us + 2 * some * self.open_children * _SWEEP_US <= piece_us:
             some *= 2
         return some
 
     def _sweeps_us(self, sweeps: int, is_tallied: bool) -> int:
         parents, tallied = len(self.window.parents), sweeps / _TALLY_EVERY * is_tallied
-        return int(parents * (_PARENT_US + _TALLY_US * tallied) + sweeps * self._open * _SWEEP_US)
+        return int(
+            parents * (_PARENT_US + _TALLY_US * tallied) + sweeps * self.open_children * _SWEEP_US
+        )
 
     def likeliest(self, child: int) -> int:
         """Its option that was held most often, by its number there."""
         span = self.window.span_of(child)
-        return max(range(len(span)), key=lambda option: self.seen[span.start + option])
+        shares = self.seen[span.start : span.stop]
+        return shares.index(max(shares))
 
     def orphans(self) -> list[float]:
         """Children of each kind that nobody seen caused."""
@@ -191,7 +195,9 @@ class Sampler:
 
     def options_of_a_child(self) -> float:
         """On average, where there is a choice."""
-        return (len(self.seen) - len(self.window.children) + self._open) / max(1, self._open)
+        return (len(self.seen) - len(self.window.children) + self.open_children) / max(
+            1, self.open_children
+        )
 
     def certainty(self) -> float:
         """Of the assignment, on average."""

@@ -5,7 +5,8 @@ from array import array
 from collections.abc import Iterator
 from copy import copy
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from mmap import mmap
+from typing import TYPE_CHECKING, cast
 
 from sensor import _core
 from sensor.correlate.soft.firsts import first_counts, groups_of, span_ns
@@ -32,7 +33,10 @@ _MASS_LEAST = 0.5
 _SURE_AT = 2000
 # Microseconds: to smooth a histogram, to sum one up, to learn the counts of a row and a kind, to
 # find what is not zero in a histogram.
-_SMOOTH_US, _SUM_US, _COUNTS_US, _CELLS_US = 100, 1, 45, 20
+_SMOOTH_US, _SUM_US, _COUNTS_US, _CELLS_US = 100, 4, 45, 20
+# To make the first counts of a row and a kind; to fill the histograms of a group.
+_FIRST_COUNTS_US, _SPREAD_US = 15, 12
+_SUMS_AT_ONCE = 1000
 
 
 @dataclass(slots=True)
@@ -66,9 +70,8 @@ class Model:
         """Knows nothing yet but who may call whom, and calls of each kind per ns."""
         self.kinds, self.slack, self.group, self.pace = kinds, array("q", slack), group, pace
         self.groups = max(self.group) + 1
-        self.density = array("f", bytes(4 * self.groups * _GROUP_CELLS))
+        self.density = array("f")  # see spread and again
         self._effects = _effects(self.group, kinds)
-        self._spread()
         self.count_log = array("f", bytes(4 * kinds.row_count * kinds.kind_count * COUNTS))
         self.repeat_log = array("f", [0.0, -2.0, 0.0])
         self.rate = [each * _FIRST_ORPHANS for each in pace]  # of those without a cause
@@ -77,7 +80,7 @@ class Model:
         self.sureness = 0.0  # how well it was learned, up to 1
 
     @classmethod
-    def first(cls, window: Window, manners: dict[str, Manner], mean: list[float]) -> "Model":
+    def first(cls, window: Window, manners: dict[str, Manner], mean: list[float]) -> Work["Model"]:
         """`mean` calls of each kind for each row; see firsts.mean_calls."""
         kinds = window.kinds
         slack = [0, *(_slack(manners, row[0]) for row in kinds.rows)]
@@ -85,13 +88,17 @@ class Model:
         for kind in window.child_kind:
             children[kind] += 1
         pace = [max(each, 1.0) / span_ns(window) for each in children]
+        yield 3 * len(mean)
         model = cls(kinds, slack, groups_of(mean, kinds), pace)
+        yield _FIRST_COUNTS_US * len(mean)
         model.count_log = array("f", first_counts(mean, kinds, manners))
+        yield from model.spread()
         return model
 
-    def copy(self) -> "Model":
+    def copy(self) -> Work["Model"]:
         """To be learned further; what is not learned is shared."""
         other = copy(self)
+        yield self.groups * _SPREAD_US
         other.density, other.count_log = self.density[:], self.count_log[:]
         other.repeat_log = self.repeat_log[:]
         return other
@@ -127,7 +134,7 @@ class Model:
     def tally(self) -> Tally:
         rows, kinds = self.kinds.row_count, self.kinds.kind_count
         return Tally(
-            _zeros(len(self.density)),
+            _mapped(len(self.density)),
             _zeros(len(self.count_log)),
             _zeros(rows * (kinds + 2)),
             _zeros(_core.CAUSES_REPEATS),
@@ -144,9 +151,7 @@ class Model:
 
     def keep(self, tally: Tally, samples: float, orphans: list[float], span_ns: int) -> Work[None]:
         """So that it can be learned again in another life."""
-        sums = _zeros(self.groups * SLOTS)
-        yield len(sums) * _SUM_US
-        _core.causes_masses(tally.gap, sums)
+        sums = yield from self._sums(tally)
         cells, counts = array("i"), array("d")
         for number, mass in enumerate(sums):
             if mass:
@@ -161,6 +166,7 @@ class Model:
 
     def again(self, lesson: Lesson) -> Work[None]:
         """What was learned in another life; the model is of the same kinds."""
+        yield from self.spread()
         tally = self.tally()
         parts = (
             (tally.gap, lesson.gap),
@@ -176,9 +182,7 @@ class Model:
 
     def _learn_gaps(self, tally: Tally, samples: float) -> Work[None]:
         unexplained = self._unexplained(tally)
-        sums = _zeros(self.groups * SLOTS)
-        yield len(sums) * _SUM_US
-        _core.causes_masses(tally.gap, sums)
+        sums = yield from self._sums(tally)
         cost_us = 0
         for effect, groups in self._effects.items():
             cells = [group * SLOTS + slot for group in groups for slot in range(SLOTS)]
@@ -196,6 +200,16 @@ class Model:
                     yield cost_us
                     cost_us = 0
         yield cost_us
+
+    def _sums(self, tally: Tally) -> "Work[array[float]]":
+        """Of each histogram."""
+        found, gap = array("d"), cast("memoryview[float]", memoryview(tally.gap))
+        for first in range(0, self.groups * SLOTS, _SUMS_AT_ONCE):
+            some = _zeros(min(_SUMS_AT_ONCE, self.groups * SLOTS - first))
+            yield len(some) * _SUM_US
+            _core.causes_masses(gap[first * BINS : (first + len(some)) * BINS], some)
+            found.extend(some)
+        return found
 
     def _unexplained(self, tally: Tally) -> dict[tuple[int, int], float]:
         sums: dict[tuple[int, int], float] = {}
@@ -223,12 +237,19 @@ class Model:
                 self.count_log[row * size + at : row * size + at + COUNTS] = array("f", logs)
             yield kinds * _COUNTS_US
 
-    def _spread(self) -> None:
+    def spread(self) -> Work[None]:
         """All triggers are equally likely, and all orders of magnitude of a gap."""
+        yield self.groups * _SPREAD_US
+        self.density = array("f", [0.0]) * (self.groups * _GROUP_CELLS)
+        cost_us = 0
         for groups in self._effects.values():
             some = array("f", [each * 0.15 / len(groups) for each in _FLAT]) * SLOTS
+            cost_us += _SMOOTH_US + len(groups) * _SPREAD_US
             for group in groups:
                 self.density[group * _GROUP_CELLS : (group + 1) * _GROUP_CELLS] = some
+            if cost_us > PIECE_US:
+                yield cost_us
+                cost_us = 0
 
 
 # A parent that makes no such call with this log-probability is not looked at.
@@ -241,6 +262,12 @@ _COUNT_SHAPE = [each / sum(_SHAPE) for each in _SHAPE]
 
 def _zeros(size: int) -> "array[float]":
     return array("d", [0.0]) * size
+
+
+def _mapped(size: int) -> "array[float]":
+    """Zeros that take no time to make, nor memory where they stay; as good as an array here."""
+    table = memoryview(mmap(-1, max(1, size) * 8)).cast("d")[:size]
+    return cast("array[float]", table)
 
 
 def _cells(counts: "array[float]") -> tuple["array[int]", "array[float]"]:

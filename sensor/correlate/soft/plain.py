@@ -39,9 +39,10 @@ class Table:
     def of(cls, tree: Plain) -> "Table":
         table = cls()
         table.spans = [Span(*fields) for fields in tree["spans"]]
-        table.calls = [Call.of(table.spans[span]) for span, _ in tree["calls"]]
-        for call, (_, children) in zip(table.calls, tree["calls"], strict=True):
+        table.calls = [Call.of(table.spans[span]) for span, _, _ in tree["calls"]]
+        for call, (_, children, likely) in zip(table.calls, tree["calls"], strict=True):
             call.children = tuple(table.calls[child] for child in children)
+            call.likely = table.calls[likely] if likely is not None else None
         return table
 
     def span(self, span: Span) -> int:
@@ -58,11 +59,16 @@ class Table:
                 self._call_numbers[id(each)] = len(self.calls)
                 self.calls.append(each)
                 waiting += each.children
+                waiting += [each.likely] if each.likely else []
         return self._call_numbers[id(call)]
 
     def plain(self) -> Plain:
         calls = [
-            [self.span(call.span), [self.call(child) for child in call.children]]
+            [
+                self.span(call.span),
+                [self.call(child) for child in call.children],
+                self.call(call.likely) if call.likely else None,
+            ]
             for call in self.calls
         ]
         return {"calls": calls, "spans": [span_plain(span) for span in self.spans]}

@@ -18,12 +18,13 @@ from sensor.correlate.spans import Assignment, Candidate, Span
 
 NO_ROWS: frozenset[Row] = frozenset()
 UNKNOWN_MANNER = Manner(False, 50_000_000)
-# Sweeps of a window, first to find where it may go, so many times more where there is more choice.
+# Sweeps of a window, first to find where it may go, so many times more where there is more choice
+# and time enough: a sweep takes so long for each call that has a choice.
 _SWEEPS = 40
 _FIRST_SWEEPS = 16
 _OPTIONS_EASY = 5
-# Calls of a step beyond which there is less time for each.
-_BUSY, _TIMES_MAX, _TIMES_BUSY = 600, 3.0, 1.7
+_TIMES_LEAST, _TIMES_MAX = 1.0, 6.0
+_WINDOW_US, _SWEEP_US = 25_000, 0.15
 _AT_ONCE_US = 1 << 40
 
 
@@ -35,7 +36,7 @@ class _Served:
         self._first = first
         self._starts = [call.span.served_ns for call in self.calls]
         self._replies = [call.span.replied_ns for call in self.calls]
-        self._lasts = [last_ns(call.span, HORIZON_NS) for call in self.calls]
+        self._lasts: list[int] = []
         lives = [end - start for start, end in zip(self._starts, self._replies, strict=True)]
         self._life_ns = max(lives, default=0)
 
@@ -48,6 +49,8 @@ class _Served:
             first = bisect_left(self._starts, end - self._life_ns, 0, last)
             replies = self._replies
             return [at + i for i in range(first, last) if replies[i] >= end]
+        if not self._lasts:
+            self._lasts = [last_ns(call.span, HORIZON_NS) for call in self.calls]
         earliest, lasts, calls = child.start_ns - slack, self._lasts, self.calls
         found = [i for i in range(last) if lasts[i] >= earliest]
         return [at + i for i in found if not never or calls[i].row not in never]
@@ -128,17 +131,38 @@ class Round:
         sampler, model = self.sampler, self._site.model
         done(sampler.weigh(model, own_votes=False, lost=lost))
         sampler.begin(model)
-        most = _TIMES_MAX if len(mine) <= _BUSY else _TIMES_BUSY
-        times = min(most, max(1.0, sampler.options_of_a_child() / _OPTIONS_EASY))
+        self._recall()
+        once_us = sampler.open_children * (_FIRST_SWEEPS + _SWEEPS) * 1.25 * _SWEEP_US
+        most = min(_TIMES_MAX, _WINDOW_US / max(1.0, once_us))
+        times = max(1.0, min(most, _TIMES_LEAST + sampler.options_of_a_child() / _OPTIONS_EASY))
         done(sampler.sample(model, int(times * _FIRST_SWEEPS), 1, piece_us=_AT_ONCE_US))
         sampler.propose(model)
         done(sampler.sample(model, int(times * _SWEEPS), 2, piece_us=_AT_ONCE_US))
         wanted = {id(call) for call in mine}
+        self._remember(wanted)
         return [
             self._assigned(i, targets, lost, temperature)
             for i, call in enumerate(self._children)
             if id(call) in wanted
         ]
+
+    def _recall(self) -> None:
+        """Where the last window left those that it did not decide: it sampled them, too."""
+        options, held = self._options, self.sampler.window.held
+        numbers = {id(call): i for i, call in enumerate(self._parents)}
+        for child, call in enumerate(self._children):
+            if call.likely is not None and (parent := numbers.get(id(call.likely))) is not None:
+                first, end = options.start[child], options.start[child + 1]
+                own = options.parent[first:end]
+                if parent in own:
+                    held[child] = own.index(parent)
+
+    def _remember(self, decided: set[int]) -> None:
+        held, options = self.sampler.window.held, self._options
+        for child, call in enumerate(self._children):
+            parent = options.parent[options.start[child] + held[child]]
+            is_open = parent != NOBODY and id(call) not in decided
+            call.likely = self._parents[parent] if is_open else None
 
     def _assigned(
         self, child: int, targets: Targets, lost: float, temperature: float

@@ -1,6 +1,6 @@
 """A whole engine as plain data and back; and what it learned, which is less and outlives more."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from sensor.correlate.soft.fitting import Site
 from sensor.correlate.soft.learning import Effort
@@ -16,7 +16,7 @@ from sensor.correlate.soft.plain import (
 from sensor.correlate.soft.study import Study
 from sensor.correlate.soft.targets import Targets
 
-VERSION = 1
+VERSION = 2
 # Pairs of targets that outlive a restart.
 PAIRS_MAX = 20_000
 
@@ -65,13 +65,13 @@ def study_of(
     tree: Plain,
     site: Site | None,
     table: Table,
-    links: Sequence[tuple[str, str]],
+    targets: Targets,
     efforts: tuple[Effort, Effort],
 ) -> Study:
     known = None
     if tree["is_known"]:
         known = model_of(tree["known"]) if tree["known"] or site is None else site.model
     spans = [table.spans[number] for number in tree["spans"]]
-    study = Study(spans, links, efforts[0], known, efforts[1])
+    study = Study(spans, targets, efforts[0], known, efforts[1])
     study.pieces, study.left_us = tree["pieces"], tree["left_us"]
     return study

@@ -12,17 +12,20 @@ from sensor.correlate.spans import Span
 
 
 class Study:
-    """Its result depends on nothing but what it is given here; `known` stays as it is."""
+    """Its result depends on nothing but what it is given here; `known` stays as it is.
+
+    So do `targets`: of them it takes what is known, and no votes.
+    """
 
     def __init__(
         self,
         spans: Sequence[Span],
-        links: Sequence[tuple[str, str]],
+        targets: Targets,
         effort: Effort,
         known: Model | None = None,
         upkeep: Effort | None = None,
     ) -> None:
-        self.spans, self.links, self.effort = spans, links, effort
+        self.spans, self.targets, self.effort = spans, targets, effort
         self.known, self.upkeep = known, upkeep
         self.pieces = 0  # done
         self.left_us = 0
@@ -52,9 +55,8 @@ class Study:
         parents, children = roles(self.spans)
         known = self.known
         if known is not None:
-            yield len(known.density) // 1000
-            known = known.copy()
-        targets = Targets(self.links)
+            known = yield from known.copy()
+        targets = self.targets.fresh()
         found = yield from fitting(parents, children, targets, self.effort, known, self.upkeep)
         return found.site
 

@@ -49,6 +49,12 @@ class Targets:
         self._votes: dict[str, dict[str, float]] = {}
         self._votes_of_shape: dict[str, dict[str, float]] = {}
 
+    def fresh(self) -> "Targets":
+        """The same links, and no votes."""
+        other = Targets()
+        other._links, other._shapes = self._links, self._shapes
+        return other
+
     def linked(self, target: str) -> frozenset[str] | set[str]:
         return self._links.get(target, _NOTHING)
 

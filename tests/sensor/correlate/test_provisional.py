@@ -3,7 +3,9 @@
 import pytest
 
 from tests.sensor.correlate.test_ladder import make_vm
-from tests.sensor.talk import ALICE, BOB, ESX1, VC, VCD, Talk, flow_of, vapp, vm
+from tests.sensor.talk import ALICE, BOB, CAROL, ESX1, VC, VCD, Talk, flow_of, vapp, vm
+
+SECOND = 10**9
 
 
 @pytest.fixture
@@ -72,3 +74,21 @@ def test_after_a_gap_nobody_is_named_so_soon(talk: Talk) -> None:
     talk.finish()
     assert said(talk) == [("action", "?:?:VC:vCloudService", "")]
     assert talk.candidates("PowerOffVM_Task", VC)["bob@acme"] > 0.8
+
+
+def test_a_final_word_that_waits_for_who_is_above_is_final_all_the_same(talk: Talk) -> None:
+    """A client not seen before, who may be a service, is still to be judged at the deadline."""
+    talk.call(BOB, VCD, "powerOff", vapp("shop"), task="b")
+    begun = talk.span()
+    talk.call(VCD, VC, "PowerOffVM_Task", vm("vm-61"))
+    talk.wait(0.3)
+    late = {"time_ns": begun["time_ns"], "end_ns": begun["end_ns"] + SECOND}
+    talk.call(CAROL, VCD, "powerOff", vapp("shop"), user="carol@acme", task="c", **late)
+    talk.wait(1.2)
+    assert [state for _, _, state in said(talk)] == ["provisional"]
+    talk.finish()
+    assert [(kind, state) for kind, _, state in said(talk)] == [
+        ("action", "provisional"), ("chain", ""),
+    ]  # fmt: skip
+    assert set(talk.candidates("PowerOffVM_Task", VC)) == {"bob@acme", "carol@acme"}
+    assert talk.find("PowerOffVM_Task", VC).reason == "final"

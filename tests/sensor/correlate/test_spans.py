@@ -147,5 +147,14 @@ def test_the_command_says_what_is_wrong_in_a_line(
     assert main(["correlate", "--spans", spans, "--out", nowhere]) == Exit.OUTPUT
     assert main(["correlate", "--spans", spans]) == Exit.USAGE
     assert main(["correlate", "--spans", spans, "--out", str(out), "--workers", "0"]) == Exit.USAGE
+    capfd.readouterr()
+    assert main(["correlate", "--spans", spans, "--out", spans]) == Exit.USAGE
+    assert json.loads(Path(spans).read_text()) == CALL
+    assert "writing there would destroy it" in capfd.readouterr().err
     assert main(["correlate", "--spans", spans, "--out", str(out)]) == Exit.OK
+    assert capfd.readouterr().err == "hoptap: 1 calls, of 0 a parent was found\n"
+    assert main(["correlate", "--spans", spans, "--out", "-"]) == Exit.OK
+    assert capfd.readouterr().out == out.read_text()
+    nothing = written(tmp_path / "nothing.ndjson", "")
+    assert main(["correlate", "--spans", nothing, "--out", str(out)]) == Exit.INPUT
     assert json.loads(out.read_text()) == {"id": 1, "parent": None, "p": 1.0, "candidates": []}

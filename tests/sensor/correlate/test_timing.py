@@ -1,14 +1,19 @@
 """When a record leaves, what may still come, and what amends it."""
 
 import pickle
+from collections import Counter
+from typing import Any
 
 import pytest
 
 from decoders.message import Outcome
 from sensor.analysis import AnalysisLimits
-from sensor.correlate.actions import Action, Pairs
+from sensor.correlate import chains
+from sensor.correlate.actions import Action, Actions, Pairs, Verdict
 from sensor.correlate.correlator import Limits
 from tests.sensor.talk import ADMIN, ALICE, BOB, ESX1, VC, VCD, Talk, vapp, vm
+
+MS = 10**6
 
 
 @pytest.fixture
@@ -114,6 +119,35 @@ def test_a_loop_of_ids_ends(talk: Talk) -> None:
     paths = [each.chain.path for each in talk.records if each.chain and each.kind == "action"]
     assert len(paths) == 50
     assert max(len(path) for path in paths) < 1000
+
+
+def test_a_late_cause_of_a_loop_is_followed_once(
+    talk: Talk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two services ask each other under one id, each within the other; the outermost comes last."""
+    talk.login(VC, VCD, "vc@system")
+    start, drawn = talk.now_ns, []
+    draw = chains.paths_of
+
+    def paths_of(action: Action, verdict: Verdict, own: Pairs, actions: Actions) -> Any:
+        drawn.append(action.seq)
+        return draw(action, verdict, own, actions)
+
+    for number in range(100, 0, -1):
+        client, server = ((VCD, VC), (VC, VCD))[number % 2]
+        span: dict[str, Any] = {
+            "time_ns": start + number * MS,
+            "end_ns": start + (2000 - number) * MS,
+        }
+        if number == 1:
+            talk.wait(5)
+            monkeypatch.setattr(chains, "paths_of", paths_of)
+            client = ADMIN
+        talk.call(client, server, f"Op{number}_Task", vm("vm-1"), operation_id="same", **span)
+    talk.finish()
+    assert max(Counter(drawn).values()) == 1 and len(drawn) <= 100
+    assert talk.path("Op2_Task").startswith("VCD:")
+    assert talk.analysis.gauges()["redraws_shed"] == 0
 
 
 def test_a_full_table_sheds_the_oldest_and_counts() -> None:
