@@ -23,6 +23,7 @@ from sensor.records import Record
 RETRY_FIRST_S = 0.5
 RETRY_LONGEST_S = 30.0
 IDLE_S = 1.0
+GOODBYE_S = 1.0  # for a courier that is well, when the records' way to the spool took all the time
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +219,7 @@ class SpooledSink:
         self._delivery = delivery
         self._prepare = prepare
         self._drain_s = drain_s
+        self._stop_by: float | None = None
         self.problem = courier.problem
         self.tick = spool.tick
         self.reopen = courier.hurry
@@ -241,8 +243,15 @@ class SpooledSink:
             error.written = places[error.written] if error.written < len(places) else len(records)
             raise
 
+    def begin_stop(self, drain_s: float) -> None:
+        """All has `drain_s` from now: what the spool takes is not there for the receiver."""
+        self._stop_by = time.monotonic() + drain_s
+
     def close(self) -> None:
-        self._courier.stop(self._drain_s)
+        drain_s = self._drain_s
+        if self._stop_by is not None:
+            drain_s = min(drain_s, max(GOODBYE_S, self._stop_by - time.monotonic()))
+        self._courier.stop(drain_s)
         self._spool.close()
 
 

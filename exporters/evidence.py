@@ -9,11 +9,21 @@ import re
 import time
 from base64 import b64encode
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from exporters.chain import FILE_START, Head, Line, bind, canonical, read, signed_part
+from exporters.chain import (
+    FILE_START,
+    MARK_START,
+    Head,
+    Line,
+    bind,
+    canonical,
+    read,
+    signed_part,
+)
 from exporters.linefile import Durability, LineFile
 from exporters.outbox import SinkError
 from exporters.timestamp import Stamp, TimestampError
@@ -21,6 +31,7 @@ from sensor.metrics import Counted, ExportCounts
 from sensor.records import Record, as_dict
 
 TAIL_BYTES = 4 << 20  # checked of a file before it is written on; a line has 64 KiB at most
+SEARCH_BYTES = 64 << 20  # for the last checkpoint of earlier runs; usual ones are 12 MB apart
 ROTATE_AGAIN_NS = 60 * 10**9  # after a failed rotation
 NS_PER_S = 10**9
 
@@ -82,8 +93,7 @@ class EvidenceSink:
         self._anchors = anchors or anchors_counted()
         self._clock_ns = clock_ns
         self.head = Head()
-        self.checkpoint = Head()  # of this run; records up to it are vouched for
-        self.checkpoint_ns = 0
+        self.checkpoint, self.checkpoint_ns = Head(), 0  # lines up to it are vouched for
         self._unchecked = 0  # lines since
         self._checked_ns = clock_ns()
         self._rotate_not_before_ns = 0
@@ -231,10 +241,12 @@ class EvidenceSink:
         if self.head.seq >= 0:
             if not is_empty:
                 raise SinkError(f"{self._path}: is not of this log, left untouched", final=True)
-        elif not is_empty:
-            self.head = tail(self._path)
-        elif before := self._rotated():
-            self.head = tail(before[-1])
+            return
+        before = self._rotated()
+        files = before if is_empty else [*before, self._path]
+        if files:
+            self.head = tail(files[-1])
+            self.checkpoint, self.checkpoint_ns = last_checkpoint(files)
 
     def _rotate(self) -> None:
         """When the file cannot be renamed, it grows on."""
@@ -274,6 +286,37 @@ class EvidenceSink:
     def _period_of(self, time_ns: int) -> int:
         every_s = self._plan.rotate_s
         return time_ns // NS_PER_S // every_s if every_s else 0
+
+
+def last_checkpoint(files: Sequence[Path]) -> tuple[Head, int]:
+    """And when it was made; looked for from the end. Head() when there is none near it."""
+    wanted = b"\n" + MARK_START + b'"checkpoint"'  # no file begins with one
+    left = SEARCH_BYTES
+    for path in reversed(files):
+        with suppress(OSError), path.open("rb") as file:
+            end = file.seek(0, os.SEEK_END)
+            while end > 0 and left > 0:
+                start = max(0, end - TAIL_BYTES)
+                file.seek(start)
+                found = file.read(end - start + len(wanted) - 1).rfind(wanted)
+                if found >= 0:
+                    file.seek(start + found + 1)
+                    return _checkpoint(file.readline())
+                left -= end - start
+                end = start
+    return Head(), 0
+
+
+def _checkpoint(raw: bytes) -> tuple[Head, int]:
+    line = read(raw)
+    try:
+        mark = line.mark if line is not None and line.is_intact else None
+    except (ValueError, RecursionError):
+        mark = None
+    if line is None or mark is None:
+        return Head(), 0
+    time_ns = mark.get("time")
+    return line.head, time_ns if isinstance(time_ns, int) else 0
 
 
 def tail(path: Path) -> Head:

@@ -112,9 +112,13 @@ class Outbox:
             self._changed.notify_all()
 
     def begin_stop(self, drain_s: float) -> None:
-        """Take no more; what is queued is written, a sink that fails is tried for `drain_s`."""
+        """Take no more; what is queued is written, a sink that fails is tried for `drain_s`.
+
+        Told again, it does not begin anew: the earliest end counts.
+        """
         with self._changed:
-            self._stop_by = time.monotonic() + drain_s
+            stop_by = time.monotonic() + drain_s
+            self._stop_by = stop_by if self._stop_by is None else min(self._stop_by, stop_by)
             self._changed.notify_all()
 
     def stop(self, drain_s: float) -> None:

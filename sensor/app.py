@@ -232,6 +232,7 @@ def _sources(settings: Settings, interest: _core.Interest, inputs: Inputs) -> li
                     ring_bytes=capture.ring_bytes,
                     ports=capture.ports,
                     promiscuous=capture.promiscuous,
+                    cut=capture.cut_sealed,
                     decrypt=settings.keys.decrypt,
                     secrets_of=sources[0] if sources else None,
                 )

@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from exporters.outbox import SinkError
-from sensor import hashing, history, interfaces
+from sensor import hashing, history, interfaces, privileges
 from sensor.accuracy_checks import accuracy_findings
 from sensor.evidence_checks import evidence_findings
 from sensor.exits import HoptapError
@@ -23,7 +23,7 @@ from sensor.privileges import CAP_NET_RAW, has_capability
 from sensor.progress import bytes_text
 from sensor.service_checks import service_findings
 from sensor.settings import MIB, Settings, split_listen
-from sensor.sink_checks import sink_findings
+from sensor.sink_checks import no_file, sink_findings
 from sensor.tap_checks import tap_findings
 
 _FREE_LOW_BYTES = 512 * MIB
@@ -34,7 +34,9 @@ def findings(settings: Settings, *, probe: bool = False) -> Iterator[Finding]:
     """Everything found, in the order a packet would meet it. `probe`: receivers are called."""
     yield from _interfaces(settings)
     yield _rights(settings)
+    yield from _user(settings.sensor.user)
     yield _ring_memory(settings)
+    yield _cutting(settings)
     yield from _core(settings)
     yield from tap_findings(settings)
     yield from key_findings(settings)
@@ -75,6 +77,17 @@ def _rights(settings: Settings) -> Finding:
     return Finding(Level.PROBLEM, "CAP_NET_RAW", text)
 
 
+def _user(user: str) -> Iterator[Finding]:
+    if not user:
+        return
+    try:
+        privileges.check_user(user)
+    except HoptapError as error:
+        yield Finding(Level.PROBLEM, "user", str(error))
+    else:
+        yield Finding(Level.OK, "user", f"{user}, once the interfaces are open")
+
+
 def _ring_memory(settings: Settings) -> Finding:
     capture = settings.capture
     rings = max(1, len(capture.interfaces)) * capture.workers
@@ -88,6 +101,18 @@ def _ring_memory(settings: Settings) -> Finding:
         f"{bytes_text(available)} available"
     )
     return Finding(Level.OK if wanted < available else Level.PROBLEM, "memory", text)
+
+
+def _cutting(settings: Settings) -> Finding:
+    subject = "kernel program"
+    if not settings.capture.cut_sealed or settings.keys.decrypt:
+        why = "keys.decrypt reads all" if settings.keys.decrypt else "capture.cut_sealed = false"
+        return Finding(Level.NOTE, subject, f"classic; packets come whole: {why}")
+    from sensor import _core as core
+
+    if refused := core.cutting_refused():
+        return Finding(Level.NOTE, subject, f"classic; sealed TLS comes whole: {refused}")
+    return Finding(Level.OK, subject, "eBPF; of sealed TLS headers alone reach the ring")
 
 
 def _available_bytes() -> int | None:
@@ -146,13 +171,20 @@ def _hash_key(settings: Settings) -> Finding:
 
 def _outputs(settings: Settings) -> Iterator[Finding]:
     if settings.output.ndjson != "-":
-        yield _creatable("records", settings.ndjson_path)
+        yield _records(settings)
     if settings.history.enabled:
         yield _history(settings.history_path)
     if settings.evidence.file:
         yield _creatable("evidence log", Path(settings.evidence.file))
     if settings.status.listen:
         yield _listen(settings.status.listen)
+
+
+def _records(settings: Settings) -> Finding:
+    path = settings.ndjson_path
+    if problem := no_file(path, settings):
+        return Finding(Level.PROBLEM, "records", problem)
+    return _creatable("records", path)
 
 
 def _history(path: Path) -> Finding:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from sensor import config, hashing, overrides, tap_settings, terminal, when
+from sensor.arguments import check_text, count, seconds
 from sensor.exits import MEANING, ConfigError, Exit, HoptapError, UsageError
 from sensor.settings import KeySettings, Settings
 from sensor.sink_types import FORMATS
@@ -33,7 +34,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")
     debug = False
     try:
-        options = _parser().parse_args(arguments)
+        given = sys.argv[1:] if arguments is None else arguments
+        check_text(given)
+        options = _parser().parse_args(given)
         debug = options.debug
         code: Exit = options.call(options)
         return code
@@ -128,7 +131,7 @@ def _add_run(commands: "Commands") -> None:
     parser.add_argument(
         "--tap-machine-wide", action="store_true", help="needed beside a LIBRARY: all who use it"
     )
-    parser.add_argument("--duration", type=_seconds, metavar="S", help="stop after S seconds")
+    parser.add_argument("--duration", type=seconds, metavar="S", help="stop after S seconds")
     _add_config(parser)
     _add_workers(parser)
     _add_keys(parser)
@@ -164,11 +167,13 @@ def _add_check(commands: "Commands") -> None:
 
 def _add_correlate(commands: "Commands") -> None:
     parser = commands.add_parser("correlate", help="calls that others recorded to their parents")
-    parser.add_argument("--spans", required=True, metavar="FILE", help="a JSON object per call")
-    parser.add_argument("--inventory", default="", metavar="FILE", help="ids that belong together")
-    parser.add_argument("--out", required=True, metavar="FILE", help="a JSON object per call")
     parser.add_argument(
-        "--workers", type=_count, default=1, metavar="N", help="processes; the result is the same"
+        "--spans", required=True, metavar="FILE", help="an object per call; - is stdin"
+    )
+    parser.add_argument("--inventory", default="", metavar="FILE", help="ids that belong together")
+    parser.add_argument("--out", required=True, metavar="FILE", help="the same; - is stdout")
+    parser.add_argument(
+        "--workers", type=count, default=1, metavar="N", help="processes; the result is the same"
     )
     parser.set_defaults(call=_correlate)
 
@@ -310,6 +315,10 @@ def _who(options: argparse.Namespace) -> Exit:
         until = when.parse(options.until, now, end=True) if options.until else None
     except ValueError as error:
         raise UsageError(str(error)) from None
+    if since is not None and until is not None and until < since:
+        raise UsageError(f"--until {options.until} is before --since {options.since}")
+    if not options.target:
+        raise UsageError("TARGET is empty: * is everything")
     if not 1 <= options.limit <= LIMIT_MOST:
         raise UsageError(f"--limit: must be at least 1 and at most {LIMIT_MOST:,}")
     query = Query(options.target, since, until, options.limit)
@@ -370,22 +379,6 @@ def _version(options: argparse.Namespace) -> Exit:
 
     terminal.say([f"hoptap {version()}"])
     return Exit.OK
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or not 0 < int(text) <= 1024:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 to 1024")
-    return int(text)
-
-
-def _seconds(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 < value < 1e9:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds")
-    return value
 
 
 if __name__ == "__main__":

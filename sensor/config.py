@@ -104,7 +104,7 @@ class _Reader:
             for section_name, key, problem in _contradictions(settings):
                 self._say(section_name, key, problem)
             self.say_of_sinks(contradictions(settings.sink))
-            self.say_of_sinks(_own_files(settings))
+            self.say_of_sinks(_sinks_on_own_files(settings))
             for at, key, problem in tap_settings.problems(settings.tap, settings.keys.decrypt):
                 self._say("tap", key, problem, at)
         return settings
@@ -212,16 +212,39 @@ def _contradictions(settings: Settings) -> Iterator[tuple[str, str, str]]:
             yield "limits", key, f"is above limits.memory_bytes_max ({limits.memory_bytes_max})"
     if settings.tap and settings.sensor.user:
         yield "sensor", "user", "a tap needs its rights as long as it runs: leave this empty"
+    yield from _shared_files(settings)
     names = settings.capture.interfaces
     if len(set(names)) < len(names):
         yield "capture", "interfaces", "names an interface twice"
 
 
-def _own_files(settings: Settings) -> Iterator[tuple[int, str, str]]:
-    """Sinks on a file that the sensor keeps for itself: which, key, problem."""
-    own = {settings.ndjson_path, settings.history_path, Path(settings.evidence.file)}
+def _own_files(settings: Settings) -> dict[tuple[str, str], Path]:
+    """What the sensor keeps for itself: section and key -> file."""
+    own = {
+        ("sensor", "hash_key_file"): settings.hash_key_path,
+        ("history", "path"): settings.history_path,
+    }
+    if settings.output.ndjson != "-":
+        own["output", "ndjson"] = settings.ndjson_path
+    if settings.evidence.file:
+        own["evidence", "file"] = Path(settings.evidence.file)
+    return own
+
+
+def _shared_files(settings: Settings) -> Iterator[tuple[str, str, str]]:
+    """Section, key, problem; the later one has it."""
+    met: dict[str, str] = {}
+    for (section, key), path in _own_files(settings).items():
+        first = met.setdefault(os.path.abspath(path), f"{section}.{key}")
+        if first != f"{section}.{key}":
+            yield section, key, f"{path} is the file of {first}"
+
+
+def _sinks_on_own_files(settings: Settings) -> Iterator[tuple[int, str, str]]:
+    """Which, key, problem."""
+    own = {os.path.abspath(path) for path in _own_files(settings).values()}
     for at, sink in enumerate(settings.sink, 1):
-        if sink.type == "file" and Path(os.path.normpath(sink.to)) in own:
+        if sink.type == "file" and os.path.abspath(sink.to) in own:
             yield at, "to", f"{sink.to} is the sensor's own"
 
 

@@ -49,7 +49,7 @@ def open_log(settings: Settings, metrics: Metrics) -> EvidenceSink:
         ("chain_sequence", "Number of the evidence log's last line.", lambda: sink.head.seq),
         (
             "checkpoint_sequence",
-            "Number of its last checkpoint in this run; -1 before the first.",
+            "Number of its last checkpoint; -1 before the first.",
             lambda: sink.checkpoint.seq,
         ),
         (

@@ -100,6 +100,12 @@ class History:
             self._database = _open_writable(path)
         self.bytes = 0  # in use, after the last write
         self._news: deque[News] = deque(maxlen=NEWS_MAX)
+        self.unwritten = Counted(
+            "hoptap_history_unwritten_total",
+            "Times that what was learned was given up, since it could not be written for so long.",
+            (),
+            [()],
+        )
         self.prune()
 
     def write(self, records: Sequence[Record]) -> None:
@@ -119,6 +125,8 @@ class History:
 
     def remember(self, news: News) -> None:
         """To be written soon; from any thread."""
+        if len(self._news) == NEWS_MAX:
+            self.unwritten.add()
         self._news.append(news)
 
     def tick(self) -> None:
@@ -301,6 +309,8 @@ def _open_writable(path: Path) -> sqlite3.Connection:
 def _open_readable(path: Path) -> sqlite3.Connection:
     if not path.exists():
         raise HistoryError(f"history {path}: No such file or directory")
+    if not path.is_file():
+        raise HistoryError(f"history {path}: is no regular file")
     options = "mode=ro"
     if not os.access(path.parent, os.W_OK) and not path.with_name(path.name + "-wal").exists():
         options += "&immutable=1"  # nobody writes, and a reader may not make the WAL's files

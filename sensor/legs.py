@@ -55,10 +55,7 @@ class Legs:
             self._trim(message.end_ns - KEEP_NS)
 
     def _trim(self, since_ns: int) -> None:
-        while self._legs:
-            oldest = next(iter(self._legs.values()))
-            if oldest.end_ns >= since_ns:
-                break
+        while self._legs and self._legs[next(iter(self._legs))].end_ns < since_ns:
             self._legs.popitem(last=False)
         if len(self._legs) > self._legs_max:
             self._legs.popitem(last=False)

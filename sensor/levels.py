@@ -5,6 +5,7 @@ They stand above the account that the request goes under, and below whatever cau
 
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import lru_cache
 
 from sensor.correlate.actions import Fact, Pairs, ProxyAccount
 from sensor.records import Chain, Evidence, Record, path_of
@@ -13,6 +14,11 @@ from sensor.sessions import Session
 PROXY, PROXY_API = "PXY", "http-proxy"
 SSO = "STS"
 PROVIDER = "system"  # Cloud Director's organisation of those who run it
+
+
+@lru_cache(maxsize=4096)  # shared by all that it does
+def account_pairs(service: str, user: str) -> Pairs:
+    return ((service, user),)
 
 
 def proxy_pairs(proxy: ProxyAccount) -> Pairs:
@@ -26,7 +32,7 @@ def proxy_facts(proxy: ProxyAccount) -> tuple[Fact, ...]:
 
 def actor_pairs(service: str, session: Session | None) -> Pairs:
     """Those who act as the session's user: by delegation, by impersonation, first to last."""
-    if session is None:
+    if session is None or not (session.actors or session.delegation):
         return ()
     delegates = tuple((SSO, user) for user in session.delegation)
     return (*delegates, *((service, user) for user, _ in session.actors))
@@ -34,8 +40,9 @@ def actor_pairs(service: str, session: Session | None) -> Pairs:
 
 def tenant_pairs(service: str, user: str, tenant: str) -> Pairs:
     """A provider's account of Cloud Director that acts inside a tenant: below its own level."""
-    is_provider = user.casefold().endswith(f"@{PROVIDER}")
-    if not is_provider or not tenant or tenant.casefold() == PROVIDER:
+    if not tenant or tenant.casefold() == PROVIDER:
+        return ()
+    if not user.casefold().endswith(f"@{PROVIDER}"):
         return ()
     return ((service, f"{user}@{tenant}"),)
 
@@ -66,14 +73,15 @@ def under_proxy(record: Record, proxy: ProxyAccount) -> Record:
 
 
 def chain_of(identity: str, pairs: Pairs) -> Chain:
-    return Chain(
-        id=identity,
-        path=path_of(pairs),
-        users=tuple(user for _, user in pairs if user),
-        services=tuple(service for service, _ in pairs if service),
-        depth=len(pairs),
-    )
+    return Chain(identity, *_written(pairs))
+
+
+@lru_cache(maxsize=16384)  # people come back
+def _written(pairs: Pairs) -> tuple[str, tuple[str, ...], tuple[str, ...], int]:
+    users = tuple(user for _, user in pairs if user)
+    services = tuple(service for service, _ in pairs if service)
+    return path_of(pairs), users, services, len(pairs)
 
 
 def evidence_of(facts: Iterable[Fact]) -> tuple[Evidence, ...]:
-    return tuple(Evidence(*fact) for fact in facts)
+    return tuple([Evidence(*fact) for fact in facts])

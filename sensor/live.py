@@ -4,7 +4,7 @@ import logging
 import os
 import signal
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 STDOUT = 1
 REMEMBER_EVERY_S = 60.0  # what was learned of addresses; a killed sensor loses as much
-DRAIN_S = 10.0  # within systemd's TimeoutStopSec of 90 s, and a person's patience
+DRAIN_S = 10.0  # of all outputs together: within TimeoutStopSec of deploy/hoptap.service
 
 
 def run(settings: Settings, duration_s: float | None) -> Exit:
@@ -44,11 +44,7 @@ def run(settings: Settings, duration_s: float | None) -> Exit:
 def _run(settings: Settings, duration_s: float | None, taps: Taps) -> Exit:
     privileges.forbid_core_dumps()
     user = settings.sensor.user
-    if user:
-        privileges.give_directory(Path(settings.sensor.data_dir), user)
-    hasher = hashing.installation_hasher(settings.hash_key_path)
-    if user:
-        privileges.give_file(settings.hash_key_path, user)
+    hasher = _installed(settings)
     metrics = Metrics(version())
     inputs = app.Inputs(interfaces=settings.capture.interfaces, tap_ring=taps.ring_fd)
     sensor = app.assemble(settings, hasher, inputs, metrics)
@@ -61,6 +57,7 @@ def _run(settings: Settings, duration_s: float | None, taps: Taps) -> Exit:
     if taps.problem():
         log.warning("%s", taps.problem())
     health.watches.append(taps.problem)
+    sinks = Sinks(settings, hasher, metrics.exports)
     server = intake = None
     try:
         if settings.keys.decrypt:
@@ -68,7 +65,6 @@ def _run(settings: Settings, duration_s: float | None, taps: Taps) -> Exit:
             metrics.keys = intake.tallies
             health.watches.append(intake.problem)
             intake.start()
-        sinks = Sinks(settings, hasher, metrics.exports)
         health.watches.append(sinks.problem)
         health.cares.append(sinks.warning)
         history = _open_sinks(settings, metrics, outputs, sensor.knowledge, hasher)
@@ -78,6 +74,7 @@ def _run(settings: Settings, duration_s: float | None, taps: Taps) -> Exit:
         _Loop(sensor, outputs, health, history, duration_s, taps).run(_greeting(settings))
     finally:
         taps.close()
+        sinks.begin_stop(DRAIN_S)
         outputs.stop(DRAIN_S)
         if intake is not None:
             intake.close()
@@ -86,6 +83,20 @@ def _run(settings: Settings, duration_s: float | None, taps: Taps) -> Exit:
         log.info("%s", _farewell(sensor, metrics))
     outputs.raise_failure()
     return Exit.OK
+
+
+def _installed(settings: Settings) -> Hasher:
+    """The first start makes the data directory and the key. Raises HoptapError."""
+    user, data = settings.sensor.user, Path(settings.sensor.data_dir)
+    if user:
+        privileges.check_user(user)
+        privileges.give_directory(data, user)
+    with suppress(OSError):  # what needs it will say so
+        data.mkdir(parents=True, exist_ok=True, mode=0o750)
+    hasher = hashing.installation_hasher(settings.hash_key_path)
+    if user:
+        privileges.give_file(settings.hash_key_path, user)
+    return hasher
 
 
 class _Loop:
@@ -149,6 +160,7 @@ class _Loop:
 
     def _stop(self) -> None:
         self._health.stopping = True
+        self._taps.say_unsaid()
         self._sensor.workers.stop()
 
     def _stop_signal(self, number: int, frame: FrameType | None) -> None:
@@ -175,6 +187,7 @@ def _open_sinks(
                 aliases=aliases_of(settings, hasher),
             )
             knowledge.recall(history.recalled())
+            metrics.counted.append(history.unwritten)
             help_text = "Bytes that the history takes."
             metrics.gauges["hoptap_history_bytes"] = (help_text, lambda: history.bytes)
             outputs.add(history, settings.history.queue_records_max)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from decoders.message import Login, Logout, Outcome
 from sensor.alerts.rules import Alerts
+from sensor.correlate.actions import is_claimed
 from sensor.legs import Legs
 from sensor.levels import (
     evidence_of,
@@ -59,6 +60,8 @@ class Logins:
         if passed is not None:
             return passed
         self._services.observe(message, at.flow.server_ip, at.flow.server_port, at.client_ip)
+        if message.outcome is Outcome.SUCCESS and not is_claimed(at.facts):
+            self._services.acted(at.client_ip, at.flow.server_ip, message.user)
         redeemed = self._sessions.redeemed(message.ticket)
         session = self._sessions.login(message, at.flow.server_ip, at.client_ip)
         identity = self._recorder.new_id(message.time_ns)

@@ -28,6 +28,36 @@ ANALYSIS_HELP = {
     "guest_sessions": "Sessions inside guests.",
     "open_disks": "Disks, consoles and files that are open.",
 }
+SHED_HELP = {  # tables that sessions, alerts and the correlation keep
+    "sessions": "sessions",
+    "tickets": "tickets that may be redeemed",
+    "addresses": "addresses, and accounts that they act under",
+    "objects": "inventory objects",
+    "object_links": "peers and holders of one object",
+    "actions": "actions that could still be a cause",
+    "namesakes": "actions under one id, object, name or task, which are found no more by it",
+    "amendments": "records that would have amended an action once more",
+    "redraws": "further ways down to an action in a loop of references",
+    "waiting_ids": "ids by which a late cause would be known",
+    "waiting_actions": "actions that wait for a cause under one id",
+    "passed_ids": "request ids, or who else sent one",
+    "task_references": "tasks named before they were seen",
+    "habits": "clients that may pass on ids",
+    "experience": "kinds of hops not learned",
+    "unnamed_sessions": "sessions whose name may come",
+    "unnamed_actions": "actions of one such session",
+    "ticket_sessions": "sessions that a ticket began",
+    "guest_sessions": "sessions inside guests",
+    "open_disks": "disks, consoles and files that are open",
+    "accounts": "accounts that services act under",
+    "hosts": "hosts that send heartbeats",
+    "alerts": "what was said, failed or opened before",
+    "legs": "requests whose other leg may come",
+    "tls_leg_messages": "messages of TLS sessions seen twice",
+    "proxy_headers": "flows with a PROXY header",
+    "proxy_users": "accounts at proxies",
+    "assertions": "SAML assertions",
+}
 HEARTBEAT_HELP = {  # of sensor/hosts.py
     "received": "Heartbeats of hosts to their vCenter.",
     "missed": "Heartbeats missing by the hosts' counters: lost at the span port, or on the way.",
@@ -39,6 +69,15 @@ INPUT_HELP = {
     "frozen": ("ring_freezes", "Times that the ring was full."),
     "truncated": ("packets_truncated", "Packets captured shorter than they were on the wire."),
     "secrets_shed": ("secrets_shed", "Decryption secrets blocks past 64 MiB of a file."),
+}
+CUTTER_HELP = {  # where the kernel runs the program of sensor/core/cutter.h
+    "filtered": (
+        "packets_filtered",
+        "Packets that the kernel kept out, being of none of capture.ports.",
+    ),
+    "filtered_bytes": ("bytes_filtered", "Bytes in them."),
+    "cut": ("packets_cut", "Packets of sealed TLS that the kernel cut behind their headers."),
+    "cut_bytes": ("bytes_cut", "Bytes that were left out of them."),
 }
 TLS_VERSIONS = ("unknown", "older", "1.2", "1.3")
 TLS_RESULTS = {  # as in sensor/core/tls_counters.h

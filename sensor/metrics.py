@@ -16,10 +16,12 @@ from sensor.counted import Counted as Counted
 from sensor.metric_help import (
     ANALYSIS_HELP,
     CORE_GAUGE_HELP,
+    CUTTER_HELP,
     HEARTBEAT_HELP,
     INPUT_HELP,
     KEY_HELP,
     KEY_INPUTS,
+    SHED_HELP,
     TLS_RESULTS,
     TLS_VERSIONS,
     TUNNELS,
@@ -220,15 +222,19 @@ class Metrics:
         yield families.counter("hoptap_tls_sessions_total", help_text, labels, sessions.items())
 
     def _inputs(self) -> Iterator["Metric"]:
-        totals = {(name, key): 0 for name in self.interfaces for key in INPUT_HELP}
+        known = INPUT_HELP | CUTTER_HELP
+        totals = {(name, key): 0 for name in self.interfaces for key in known}
         last_ns = dict.fromkeys(self.interfaces, 0)
+        cutting: set[str] = set()
         for source in self.sources:
             for name, stats in zip(self.interfaces, source.source_stats(), strict=False):
                 last_ns[name] = max(last_ns[name], stats.get("last_ns", 0))
-                for key in INPUT_HELP:
+                cutting |= {name} if "cut" in stats else set()
+                for key in known:
                     totals[name, key] += stats.get(key, 0)
-        for key, (suffix, help_text) in INPUT_HELP.items():
-            rows = [((name,), totals[name, key]) for name in self.interfaces]
+        for key, (suffix, help_text) in known.items():
+            counting = cutting if key in CUTTER_HELP else self.interfaces
+            rows = [((name,), totals[name, key]) for name in self.interfaces if name in counting]
             yield families.counter(
                 f"hoptap_capture_{suffix}_total", help_text, ("interface",), rows
             )
@@ -308,7 +314,8 @@ class Metrics:
             else:
                 help_text = ANALYSIS_HELP.get(name, "A table of the analysis.")
                 yield families.gauge(f"hoptap_analysis_{name}", help_text, value)
-        help_text = "Entries that a full table of the analysis gave up, oldest first."
+        meanings = "; ".join(f"{name}: {meaning}" for name, meaning in SHED_HELP.items())
+        help_text = f"Entries that a full table of the analysis gave up. {meanings}."
         yield families.counter("hoptap_analysis_shed_total", help_text, ("table",), shed)
 
     def _exports(self) -> Iterator["Metric"]:

@@ -7,7 +7,7 @@ import pwd
 import resource
 from pathlib import Path
 
-from sensor.exits import PrivilegeError
+from sensor.exits import ConfigError, PrivilegeError
 
 CAP_NET_RAW = 13  # linux/capability.h
 CAP_IPC_LOCK = 14
@@ -32,16 +32,22 @@ def forbid_core_dumps() -> None:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-def become(user: str) -> None:
-    """Give up root for this user, for good. Raises PrivilegeError."""
+def check_user(user: str) -> pwd.struct_passwd:
+    """Could this process be that user? Raises ConfigError when nobody is, or PrivilegeError."""
     try:
         account = pwd.getpwnam(user)
     except KeyError:
-        raise PrivilegeError(f"sensor.user: there is no user {user!r}") from None
+        raise ConfigError(f"sensor.user: there is no user {user!r}") from None
+    if os.geteuid() not in (0, account.pw_uid):
+        raise PrivilegeError(f"sensor.user: only root can become {user!r}")
+    return account
+
+
+def become(user: str) -> None:
+    """Give up root for this user, for good. Raises ConfigError or PrivilegeError."""
+    account = check_user(user)
     if os.geteuid() == account.pw_uid:
         return
-    if os.geteuid() != 0:
-        raise PrivilegeError(f"sensor.user: only root can become {user!r}")
     groups = [group.gr_gid for group in grp.getgrall() if user in group.gr_mem]
     os.setgroups(groups)
     os.setresgid(account.pw_gid, account.pw_gid, account.pw_gid)
@@ -62,13 +68,11 @@ def give_directory(path: Path, user: str) -> None:
 
 
 def give_file(path: Path, user: str) -> None:
-    """What root made becomes the user's. Raises PrivilegeError."""
+    """What root made becomes the user's. Raises ConfigError or PrivilegeError."""
+    account = check_user(user)
     try:
-        account = pwd.getpwnam(user)
         if path.stat().st_uid == 0:
             os.chown(path, account.pw_uid, account.pw_gid)
-    except KeyError:
-        raise PrivilegeError(f"sensor.user: there is no user {user!r}") from None
     except OSError as error:
         raise PrivilegeError(f"{path}: {error.strerror}") from None
 

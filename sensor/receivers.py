@@ -7,10 +7,11 @@ import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from exporters.endpoint import Endpoint, TlsFiles
+from exporters.endpoint import Endpoint, TlsFiles, tls_context
 from exporters.formats.format import Format
 from exporters.formats.registry import FORMATS
 from exporters.httpclient import HttpEndpoint
+from exporters.outbox import SinkError
 from exporters.transport import Transport
 from sensor.exits import ConfigError
 from sensor.sink_settings import SinkSettings, secret_of, split_receivers
@@ -31,7 +32,12 @@ def receiver_of(sink: SinkSettings, hostname: str, report: Callable[[str], None]
     format = format_of(sink)
     try:
         _require_extra(sink.type)
-        return Receiver(_MAKERS[sink.type](_Making(sink, format, hostname, report)), format)
+        making = _Making(sink, format, hostname, report)
+        if making.tls is not None:
+            tls_context(making.tls)  # a connection, later, would make it in vain for ever
+        return Receiver(_MAKERS[sink.type](making), format)
+    except SinkError as error:
+        raise ConfigError(f"sink {sink.id}: {error}") from None
     except ImportError as error:
         text = f"needs {error.name}, which is not installed; pip install 'hoptap[{sink.type}]'"
         raise ConfigError(f"sink {sink.id}: {text}") from None

@@ -6,6 +6,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from decoders.message import GuestLogin, GuestLogout, Message, Target
+from sensor import levels
 from sensor.correlate import chains
 from sensor.correlate.actions import (
     NO_PROXY,
@@ -21,7 +22,6 @@ from sensor.correlate.actions import (
 from sensor.correlate.inventory import Inventory
 from sensor.flows import Flow
 from sensor.gaps import Gap
-from sensor.levels import actor_pairs, chain_of, evidence_of, proxy_facts, proxy_pairs, tenant_pairs
 from sensor.records import (
     Candidate,
     Client,
@@ -96,8 +96,10 @@ class Recorder:
         session = self._sessions.get(action.session)
         service = self._services.of_server(action.server, action.server_port)
         user = action.call.user or (session.user if session is not None else "")
-        above = (*proxy_pairs(action.proxy), *actor_pairs(service, session))
-        return (*above, (service, user), *tenant_pairs(service, user, action.call.tenant))
+        above = levels.proxy_pairs(action.proxy) + levels.actor_pairs(service, session)
+        below = levels.tenant_pairs(service, user, action.call.tenant)
+        alone = levels.account_pairs(service, user)
+        return (*above, *alone, *below) if above or below else alone
 
     def action(self, action: Action, reason: str, actions: Actions) -> Record:
         """The action's record; with a reason, an amendment of it."""
@@ -111,7 +113,7 @@ class Recorder:
             ts_end=max(call.end_ns, action.moved_ns),
             id=self.new_id(call.time_ns) if reason else action.id,
             visibility=action.visibility,
-            chain=chain_of(action.id, _with_guest(action, view.pairs)),
+            chain=levels.chain_of(action.id, _with_guest(action, view.pairs)),
             hop=self._hop(action, view, session, actions),
             source=self._caller(action, view, actions),
             to=Endpoint(
@@ -277,7 +279,7 @@ class Recorder:
             cause, parent_id = Cause.EXPLICIT, session.login_id  # the one level up
         if action.proxy.user and cause is Cause.NONE:
             cause, parent_id = Cause.EXPLICIT, action.proxy.login_id
-        if session is not None and tenant_pairs("", session.user, action.call.tenant):
+        if session is not None and levels.tenant_pairs("", session.user, action.call.tenant):
             facts += (Fact("tenant", action.call.tenant, "asserted"),)
             if cause is Cause.NONE:
                 cause, parent_id = Cause.EXPLICIT, session.login_id
@@ -295,7 +297,7 @@ class Recorder:
             parent_id=parent_id,
             state="provisional" if action.is_provisional else "",
             candidates=tuple(_candidate(action, path, actions) for path in view.candidates),
-            evidence=evidence_of((*facts, *proxy_facts(action.proxy), *action.facts)),
+            evidence=levels.evidence_of((*facts, *levels.proxy_facts(action.proxy), *action.facts)),
         )
 
     def _caller(self, action: Action, view: chains.Stated, actions: Actions) -> Endpoint:
@@ -375,7 +377,7 @@ def _extra(action: Action) -> dict[str, str]:
     call = action.call
     extra = {
         "request_id": call.request_id,
-        "related": ", ".join(each for each in map(_named, call.related) if each),
+        "related": ", ".join(filter(None, map(_named, call.related))) if call.related else "",
         "result": action.result.id,
         "initiated_by": call.initiated_by,
         "guest_interactive": "true" if call.guest_interactive else "",

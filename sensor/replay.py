@@ -20,6 +20,7 @@ from sensor.exits import Exit, InputError, OutputError, UsageError
 from sensor.history import Bounds, History
 from sensor.metrics import Metrics
 from sensor.outputs import Outputs
+from sensor.paths import same_file
 from sensor.progress import Progress, bytes_text, packet_bytes_in
 from sensor.records import Record, as_dict, encode_ndjson
 from sensor.settings import Settings
@@ -70,26 +71,29 @@ def replay(options: Options, settings: Settings, hasher: Hasher) -> Exit:
 
     outputs = Outputs(metrics, WhenFull.WAIT, lambda line: None)  # raise_failure says it
     failure: InputError | None = None
-    with _stopped_by_signals(sensor.workers.stop) as stopped:
-        try:
-            asked = settings if options.sinks else replace(settings, sink=())
-            for sink in _sinks(options, metrics, report, aliases_of(asked, hasher)):
-                outputs.add(sink, QUEUE_RECORDS)
-            _add_receivers(outputs, Sinks(asked, hasher, metrics.exports), report)
+    stopped: list[int] = []
+    try:
+        asked = settings if options.sinks else replace(settings, sink=())
+        for sink in _sinks(options, metrics, report, aliases_of(asked, hasher)):
+            outputs.add(sink, QUEUE_RECORDS)  # a pipe waits here for its reader
+        _add_receivers(outputs, Sinks(asked, hasher, metrics.exports), report)
+        with _stopped_by_signals(sensor.workers.stop, stopped):
             app.drive(sensor, outputs.deliver, turn)
-        except SinkError as error:
-            if not outputs.problem():  # it could not even be opened
-                raise OutputError(str(error)) from None
-        except InputError as error:
-            failure = error
-        finally:
             outputs.stop(DRAIN_S)
-            progress.clear()
+    except SinkError as error:
+        if not outputs.problem():  # it could not even be opened
+            raise OutputError(str(error)) from None
+    except InputError as error:
+        failure = error
+    finally:
+        outputs.stop(DRAIN_S)
+        progress.clear()
     outputs.raise_failure()
     if not options.quiet:
         _conclude(sensor, metrics, time.monotonic() - begun)
     if failure is not None:
         raise failure
+    _check_link_types(sensor, options.files)
     return Exit.INTERRUPTED if stopped else Exit.OK
 
 
@@ -104,22 +108,15 @@ def encoder(name: str) -> Callable[[Record], bytes]:
 def _check_paths(options: Options, workers: int) -> None:
     """Workers read every file each, so they cannot share a pipe; and no input is overwritten."""
     written = [name for name in (options.out, options.history) if name not in ("", "-")]
-    if len(written) > 1 and _same_file(*written):
+    if len(written) > 1 and same_file(*written):
         raise UsageError("--out and --history name the same file")
     if options.files.count("-") > 1:
         raise UsageError("- can be read once only: name it once")
     for name in options.files:
         if workers > 1 and (name == "-" or (os.path.exists(name) and not os.path.isfile(name))):
             raise UsageError(f"{name} can be read once only: use --workers 1")
-        if any(_same_file(name, each) for each in written):
+        if any(same_file(name, each) for each in written):
             raise UsageError(f"{name} is to be read: writing there would destroy it")
-
-
-def _same_file(one: str, other: str) -> bool:
-    """Also under two names; a device, as /dev/null, is nothing that could be destroyed."""
-    if os.path.isfile(one) and os.path.isfile(other):
-        return os.path.samefile(one, other)
-    return os.path.abspath(one) == os.path.abspath(other) and not os.path.exists(one)
 
 
 def _sinks(
@@ -150,9 +147,8 @@ def _add_receivers(outputs: Outputs, sinks: Sinks, report: Callable[[str], None]
 
 
 @contextmanager
-def _stopped_by_signals(stop: Callable[[], None]) -> Iterator[list[int]]:
-    """The first signal ends the reading, the second the process. Gives the signals that came."""
-    came: list[int] = []
+def _stopped_by_signals(stop: Callable[[], None], came: list[int]) -> Iterator[None]:
+    """The first signal ends the reading, the second the process; those that came are noted."""
 
     def handle(number: int, frame: FrameType | None) -> None:
         if came:
@@ -162,10 +158,21 @@ def _stopped_by_signals(stop: Callable[[], None]) -> Iterator[list[int]]:
 
     before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield came
+        yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _check_link_types(sensor: app.Sensor, files: tuple[str, ...]) -> None:
+    """ "No records" of packets that were not looked into would read as if nothing had happened."""
+    unknown = sensor.counted("decap_unknown_link")
+    if not unknown:
+        return
+    line = f"{', '.join(files)}: {unknown:,} packets are of a link type that is not read"
+    if unknown == sensor.counted("packets"):
+        raise InputError(line)
+    log.warning("%s", line)
 
 
 def _read_so_far(sensor: app.Sensor) -> tuple[int, int]:

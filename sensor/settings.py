@@ -100,6 +100,11 @@ class CaptureSettings:
         902, "UDP, where hosts tell vCenter that they live, if not changed", low=1, high=65535
     )
     promiscuous: bool = setting(True, "frames on a span port are addressed to others")
+    cut_sealed: bool = setting(
+        True,
+        "of TLS that no key opens the kernel then hands over headers alone, if CAP_BPF allows it; "
+        "keys.decrypt = true reads all",
+    )
     tunnelled: bool = setting(
         False,
         "true when the span comes in VXLAN or GENEVE: the kernel splits by the outer header, "
@@ -287,7 +292,8 @@ class SiteSettings:
     no_services: tuple[str, ...] = setting(
         (),
         "empty: whatever answers or calls as a service is one; else these addresses and networks "
-        "are none, whatever is seen: jump hosts, machines with scripts",
+        "are none, whatever is seen, and a request's id from there leads to nobody: jump hosts, "
+        "machines with scripts",
         check=check_network,
     )
 
@@ -298,9 +304,9 @@ class CorrelateSettings:
         2_000, "how long an action waits for what explains it: capture lag", low=0, high=600_000
     )
     provisional_ms: int = setting(
-        0,
-        "0: once, after hold_ms; else what is certain enough without a key is said so soon, and "
-        "again for good: which ones are said early depends on how late keys and packets come",
+        200,
+        "what is certain enough without a key is said so soon, and again for good after hold_ms; "
+        "0: once, after hold_ms",
         low=0,
         high=600_000,
     )

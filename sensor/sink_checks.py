@@ -57,7 +57,7 @@ def _spooled(path: Path, bytes_max: int) -> str:
 def _found(sink: SinkSettings, settings: Settings) -> str:
     """What would keep the sink from being made, or ""."""
     if not sink.is_spooled:
-        return _no_file(Path(sink.to)) or _not_writable(Path(sink.to))
+        return no_file(Path(sink.to), settings) or _not_writable(Path(sink.to))
     if problem := _not_writable(settings.spool_path(sink.id)):
         return problem
     try:
@@ -67,11 +67,15 @@ def _found(sink: SinkSettings, settings: Settings) -> str:
     return ""
 
 
-def _no_file(path: Path) -> str:
-    """Directories of a file are not made: a misspelt one would take records that nobody finds."""
+def no_file(path: Path, settings: Settings) -> str:
+    """Directories of a file are not made: a misspelt one would take records that nobody finds.
+
+    The data directory is made at the first start.
+    """
     if path.is_dir():
         return f"{path} is a directory"
-    if not path.parent.is_dir():
+    made = os.path.abspath(settings.sensor.data_dir)
+    if not path.parent.is_dir() and not Path(made).is_relative_to(os.path.abspath(path.parent)):
         return f"{path} cannot be made: there is no directory {path.parent}"
     return ""
 

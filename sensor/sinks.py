@@ -71,6 +71,11 @@ class Sinks:
             else:
                 yield each, self._file(each, report)
 
+    def begin_stop(self, drain_s: float) -> None:
+        """What is left of the time once the outputs are written is for the receivers."""
+        for sink in self._spooled:
+            sink.begin_stop(drain_s)
+
     def problem(self) -> str:
         """Of receivers that take nothing while their spools fill, or ""."""
         return self._problems(lambda sink: sink.is_filled(FILLED_SHARE))

@@ -1,10 +1,11 @@
 """A [[tap]] of the configuration: whose TLS library is read, on the host where it runs."""
 
+import pwd
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sensor.exits import UsageError
+from sensor.exits import ConfigError, UsageError
 from sensor.setting import setting
 
 KEYS = "keys"
@@ -35,12 +36,42 @@ class TapSettings:
         choices=("plaintext", KEYS),
     )
     machine_wide: bool = setting(
-        False, "to be said beside library: it reads what is not meant for this sensor as well"
+        False,
+        "to be said beside library: it reads what is not meant for this sensor as well; beside "
+        "process or pid: only those are read, from the first moment of a fork or restart on, but "
+        "whoever uses their library has its breakpoints",
+    )
+
+    exe: str = setting(
+        "",
+        "beside process; empty: any program of that name; else the one of this path, as "
+        "/proc/PID/exe has it",
+        check=check_path,
+    )
+    user: str = setting(
+        "",
+        "beside process; name or number; empty: whoever runs it, but program and library must be "
+        "root's, and nobody else may write to them; else only what this user or root runs, of "
+        "files of these two",
+    )
+    any_owner: bool = setting(
+        False,
+        "beside process; true traces files of any owner: who gives a program of his own that name "
+        "then writes what he likes into the records",
     )
 
     @property
     def target(self) -> str:
         return self.process or self.library or str(self.pid)
+
+    def uid(self) -> int | None:
+        """Of `user`. Raises ConfigError."""
+        if not self.user or self.user.isdecimal():
+            return int(self.user) if self.user else None
+        try:
+            return pwd.getpwnam(self.user).pw_uid
+        except KeyError:
+            raise ConfigError(f"tap {self.id}: user: there is no {self.user}") from None
 
 
 def problems(taps: Sequence[TapSettings], decrypts: bool) -> Iterator[tuple[int, str, str]]:
@@ -50,8 +81,9 @@ def problems(taps: Sequence[TapSettings], decrypts: bool) -> Iterator[tuple[int,
             yield at, "", "needs one of process, pid and library"
         elif tap.library and not tap.machine_wide:
             yield at, "library", "reads every process that uses it: machine_wide = true is needed"
-        elif tap.machine_wide and not tap.library:
-            yield at, "machine_wide", "is for library; a process or pid is traced by itself"
+        for key in ("exe", "user", "any_owner"):
+            if getattr(tap, key) and not tap.process:
+                yield at, key, "is for process: a pid or library is whose it is"
         if tap.mode == KEYS and not decrypts:
             yield at, "mode", "keys are for decrypting packets, which keys.decrypt must allow"
         if tap.id and tap.id in {other.id for other in taps[: at - 1]}:

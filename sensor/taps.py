@@ -48,6 +48,12 @@ class Taps:
             for tap in self._taps:
                 tap.refresh()
 
+    def say_unsaid(self) -> None:
+        """What had no room in the ring is put there, for the last look into it."""
+        with suppress(HoptapError, OSError):
+            for tap in self._taps[:1]:
+                tap.say_unsaid()
+
     def problem(self) -> str:
         """Why something is not seen now, or ""."""
         named = zip(self._settings, self._taps, strict=True)
@@ -89,7 +95,8 @@ def _tap(number: int, settings: TapSettings) -> "Tap":
     except ImportError as error:
         raise ConfigError(f"tap {settings.id}: {error}; see hoptap check") from None
     mode: Mode = "keys" if settings.mode == KEYS else "plaintext"
-    return bpf.Tap(number, settings.target, mode, settings.machine_wide)
+    admission = bpf.Admission(settings.exe, settings.uid(), settings.any_owner)
+    return bpf.Tap(number, settings.target, mode, settings.machine_wide, admission)
 
 
 class _Lost(Counted):

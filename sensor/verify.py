@@ -6,10 +6,12 @@ who did not bother to compute its hashes anew; with it, that nobody did who has 
 """
 
 import re
+import ssl
 import subprocess
 from base64 import b64decode
 from binascii import Error as Base64Error
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -81,6 +83,8 @@ class _Walk:
     def __init__(self, options: Options) -> None:
         self._options = options
         self._keys = [_public_key(path) for path in options.keys]
+        if options.tsa_ca:
+            _check_authorities(options.tsa_ca)
         self._kept: dict[int, set[Head]] = {}
         for head in options.heads:
             self._kept.setdefault(head.seq, set()).add(head)
@@ -195,7 +199,7 @@ def _findings(options: Options, seen: _Seen) -> Iterator[Finding]:
         text = f"a part of it: what was before seq {seen.begins} was not looked at"
         yield Finding(Level.NOTE, "log", text)
     yield from _marks(options, seen)
-    yield from _stamps(seen)
+    yield from _stamps(options, seen)
     yield from _end(options, seen)
 
 
@@ -211,11 +215,14 @@ def _marks(options: Options, seen: _Seen) -> Iterator[Finding]:
         yield Finding(Level.NOTE, "marks", text)
 
 
-def _stamps(seen: _Seen) -> Iterator[Finding]:
+def _stamps(options: Options, seen: _Seen) -> Iterator[Finding]:
     if seen.stamped:
         when, seq = seen.stamped[-1]
         text = f"{len(seen.stamped):,} are good; seq {seq} and all before it existed at {when}"
         yield Finding(Level.OK, "time stamps", text)
+    elif options.tsa_ca:
+        text = "there is none in these files: no authority vouches for them"
+        yield Finding(Level.PROBLEM, "time stamps", text)
     if seen.unread_stamps:
         text = f"{seen.unread_stamps:,} were not checked; --tsa-ca would tell"
         yield Finding(Level.NOTE, "time stamps", text)
@@ -238,13 +245,9 @@ def _end(options: Options, seen: _Seen) -> Iterator[Finding]:
         text = f"the head kept elsewhere, seq {early[0].seq}, is before these files"
         yield Finding(Level.PROBLEM, "end", text)
     vouched = max([seen.checkpoint, *(head.seq for head in options.heads)])
-    if vouched < seen.head.seq and (options.keys or options.tsa_ca or options.heads):
-        yield Finding(
-            Level.NOTE,
-            "end",
-            f"seq {vouched + 1} to {seen.head.seq} come after the last checkpoint: only their "
-            "hashes vouch for them",
-        )
+    if seen.begins <= vouched < seen.head.seq:
+        text = f"seq {vouched + 1} to {seen.head.seq} come after the last {_vouching(options)}"
+        yield Finding(Level.NOTE, "end", f"{text}: only their hashes vouch for them")
     if not options.heads:
         yield Finding(
             Level.NOTE,
@@ -253,6 +256,16 @@ def _end(options: Options, seen: _Seen) -> Iterator[Finding]:
             "head kept elsewhere (--head)",
         )
     yield Finding(Level.OK, "head", str(seen.head))
+
+
+def _vouching(options: Options) -> str:
+    """What was asked to vouch for more than one line."""
+    given = (
+        ("checkpoint", options.keys),
+        ("time stamp", options.tsa_ca),
+        ("head given", options.heads),
+    )
+    return " or ".join(what for what, value in given if value)
 
 
 def _ordered(files: Sequence[str]) -> list[str]:
@@ -282,11 +295,31 @@ def _public_key(path: str) -> bytes:
     from sensor import _core
 
     try:
-        return _core.ed25519_public_key(Path(path).read_bytes())
+        pem = Path(path).read_bytes()
+        public = _core.ed25519_public_key(pem)
     except OSError as error:
         raise InputError(os_error_line(path, error)) from None
     except ValueError as error:
         raise InputError(f"{path}: {error}") from None
+    # Whoever verifies with it could write the log anew.
+    with suppress(ValueError):
+        _core.ed25519_sign(pem, b"")
+        raise InputError(f"{path}: this is the private key; give its .pub")
+    return public
+
+
+def _check_authorities(path: str) -> None:
+    """A log without time stamps would not come to ask for them. Raises InputError."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    try:
+        Path(path).open("rb").close()
+        context.load_verify_locations(path)
+    except ssl.SSLError:  # an OSError, too
+        pass
+    except OSError as error:
+        raise InputError(os_error_line(f"--tsa-ca {path}", error)) from None
+    if not context.cert_store_stats()["x509"]:
+        raise InputError(f"--tsa-ca {path}: there is no certificate in PEM in it")
 
 
 def _stamp_time(response: bytes, digest: str, ca: str) -> str:

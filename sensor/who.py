@@ -3,6 +3,7 @@
 import json
 import logging
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from exporters.outbox import SinkError
@@ -26,12 +27,24 @@ def who(path: Path, query: Query, *, as_json: bool, width: int | None) -> Exit:
         say(json.dumps(body, ensure_ascii=False) for body in found)
         return Exit.OK if found else Exit.NO
     if not found:
-        log.info("nobody and nothing called %s there", printable(query.name))
+        log.info(
+            "nobody and nothing called %s there%s", printable(query.name), _elsewhen(path, query)
+        )
         return Exit.NO
     say(report(found, width))
     if len(found) == query.limit:
         log.info("only the last %d; --limit shows more", query.limit)
     return Exit.OK
+
+
+def _elsewhen(path: Path, query: Query) -> str:
+    """Was it the time that was asked for?"""
+    if query.since_ns is None and query.until_ns is None:
+        return ""
+    last = find(path, replace(query, since_ns=None, until_ns=None, limit=1))
+    if not last:
+        return ", at any time"
+    return f" then; the last record of another time is of {when.show(last[0]['ts'])}"
 
 
 def report(found: Iterable[Body], width: int | None) -> Iterator[str]:

@@ -11,10 +11,10 @@ from typing import Self
 
 from sensor.bpf import Mode, Tap
 
-DATA, CLOSE, SECRET, ADDRESS = 1, 2, 3, 4  # enum tap_kind
+DATA, CLOSE, SECRET, ADDRESS, TOTALS = 1, 2, 3, 4, 5  # enum tap_kind
 WRITTEN, READ = 0, 1  # enum tap_direction
 UNKNOWN, CLIENT, SERVER = 0, 1, 2  # enum tap_role
-_EVENT = struct.Struct("=QQQQIIiHBBB7x")
+_EVENT = struct.Struct("=QQQQIIiHBBBB6x")
 _BUSY, _DISCARDED = 1 << 31, 1 << 30  # BPF_RINGBUF_BUSY_BIT and _DISCARD_BIT
 _HEADER_BYTES = 8
 
@@ -32,6 +32,7 @@ class Event:
     kind: int
     direction: int
     role: int
+    late: int
     data: bytes
 
 
@@ -70,10 +71,7 @@ def _event(record: bytes) -> Event:
     fields = _EVENT.unpack_from(record)
     data = record[_EVENT.size : _EVENT.size + fields[5]]
     assert len(data) == fields[5], "an event longer than its record"
-    time_ns, session, generation, offset, pid, size, fd, tap, kind, direction, role = fields
-    return Event(
-        time_ns, session, generation, offset, pid, size, fd, tap, kind, direction, role, data
-    )
+    return Event(*[*fields, data])
 
 
 class Heard:

@@ -42,12 +42,14 @@ class Session:
         self.pid = pid or os.getpid()
         self.role = role
         self.offset = [0, 0]
+        self._told = [0, 0]
 
     def data(self, direction: int, data: bytes, time_ns: int = 0) -> None:
         for at in range(0, len(data), DATA_BYTES_MAX):
             piece = data[at : at + DATA_BYTES_MAX]
             self._put(DATA, piece, time_ns, direction, self.offset[direction])
             self.offset[direction] += len(piece)
+            self._told[direction] = self.offset[direction]
 
     def lose(self, direction: int, size: int) -> None:
         self.offset[direction] += size
@@ -59,7 +61,8 @@ class Session:
         self._put(ADDRESS, _ADDRESS.pack(*ips, *ports, family), time_ns)
 
     def close(self, time_ns: int = 0, *, totals: bool = False) -> None:
-        self._put(CLOSE, struct.pack("=QQ", *self.offset) if totals else b"", time_ns)
+        last = struct.pack("=4Q", *self.offset, *self._told)
+        self._put(CLOSE, last if totals else b"", time_ns)
 
     def _put(
         self, kind: int, data: bytes, time_ns: int, direction: int = 0, offset: int = 0

@@ -42,7 +42,7 @@ LAYERS: list[tuple[str, ...]] = [
     ("sensor.workers", "sensor.tls"),
     ("sensor.bpf",),
     ("sensor.streams",),
-    ("sensor.lateness",),
+    ("sensor.callers", "sensor.lateness"),
     ("sensor.gaps", "sensor.legs", "sensor.services", "sensor.sessions", "sensor.tls_legs"),
     ("sensor.correlate",),
     ("sensor.levels",),
@@ -62,6 +62,7 @@ LAYERS: list[tuple[str, ...]] = [
     ("sensor.keys", "sensor.taps"),
     # the program around it
     ("sensor.app", "sensor.evidence", "sensor.finding", "sensor.report"),
+    ("sensor.arguments", "sensor.paths"),
     (
         "sensor.accuracy_checks",
         "sensor.evidence_checks",

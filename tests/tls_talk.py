@@ -6,9 +6,9 @@ write_pcap(path, talk.flows[0].packets()); talk.keys
 """
 
 import ssl
-import subprocess
 from pathlib import Path
 
+from tests.certificates import self_signed
 from tests.conversation import Conversation, request, response
 
 NAME = "vc.example.test"
@@ -43,7 +43,9 @@ class TlsTalk:
                 context.set_ciphers(ciphers)
         client.check_hostname, client.verify_mode = False, ssl.CERT_NONE
         client.keylog_filename = str(self.keys)
-        server.load_cert_chain(_certificate(self.private_key))
+        if not self.private_key.exists():
+            self_signed(self.private_key, NAME)
+        server.load_cert_chain(self.private_key)
         self._to_server, self._to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._client = client.wrap_bio(
             self._to_client, client_out := ssl.MemoryBIO(), server_hostname=name
@@ -127,16 +129,3 @@ def destroy(vm: str) -> tuple[bytes, bytes]:
 
 def _posted(body: str, headers: tuple[str, ...]) -> bytes:
     return request("POST", "/sdk", [_XML, 'SOAPAction: "urn:vim25/8.0"', *headers], body.encode())
-
-
-def _certificate(path: Path) -> Path:
-    """A new private key and a certificate for it, in one file."""
-    if not path.exists():
-        subprocess.run(
-            ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", f"/CN={NAME}",
-             "-keyout", path, "-out", path.with_suffix(".crt")],
-            check=True, capture_output=True, timeout=60,
-        )  # fmt: skip
-        with path.open("ab") as file:
-            file.write(path.with_suffix(".crt").read_bytes())
-    return path

@@ -17,6 +17,7 @@ _MEMBER_BYTES = {4: 12, 5: 12, 6: 8, 13: 8, 15: 12, 19: 12}
 # What tap.bpf.h calls it -> structure and field.
 SOCKET_FIELDS = {
     "TASK_FILES": ("task_struct", "files"),
+    "TASK_TGID": ("task_struct", "tgid"),
     "FILES_TABLE": ("files_struct", "fdt"),
     "TABLE_MAX_FDS": ("fdtable", "max_fds"),
     "TABLE_FD": ("fdtable", "fd"),

@@ -19,13 +19,13 @@ SOURCES = (
     "tap.bpf.h", "process.bpf.c", "openssl.bpf.c", "gnutls.bpf.c", "secrets.bpf.c", "gotls.bpf.c",
 )  # fmt: skip
 BCC = Path("/usr/lib/python3/dist-packages/bcc")  # where Debian has it, for its own Python
-MAPS = ("ring", "losses", "names", "births")
+MAPS = ("ring", "losses", "names", "births", "traced")
 _TRACEPOINT_PREFIX = "on_"  # programs of raw tracepoints
 _FIRST_PID_NAMESPACE = 0xEFFFFFFC  # PROC_PID_INIT_INO of linux/proc_ns.h
 
 
 def has_bcc() -> bool:
-    return BCC.is_dir() or importlib.util.find_spec("bcc") is not None
+    return (BCC / "__init__.py").exists() or importlib.util.find_spec("bcc") is not None
 
 
 def load_bcc() -> ModuleType:

@@ -23,6 +23,8 @@ INLINE int begun(u32 tap, u32 pid, const struct call *call)
 int gnutls_enter(struct pt_regs *ctx)
 {
     struct cookie cookie = cookie_of(ctx);
+    if (!is_wanted(&cookie))
+        return 0;
     switch (cookie.function) {
     case READS:
         return enter_call(ctx, cookie.tap, PT_REGS_PARM2(ctx), 0, TAP_READ);
@@ -42,6 +44,8 @@ int gnutls_enter(struct pt_regs *ctx)
 int gnutls_return(struct pt_regs *ctx)
 {
     struct cookie cookie = cookie_of(ctx);
+    if (!is_wanted(&cookie))
+        return 0;
     struct call_key key;
     struct call call;
     s64 result = PT_REGS_RC(ctx);

@@ -9,7 +9,7 @@ from sensor.bpf.elf import Elf, ElfError, Function
 
 _SECTIONS = (".gopclntab", ".data.rel.ro.gopclntab")
 _MAGIC_118, _MAGIC_120 = 0xFFFFFFF0, 0xFFFFFFF1
-_FUNCTIONS_MAX = 1 << 22
+_FUNCTIONS_MAX = 1 << 21
 
 
 def is_go(file: Elf) -> bool:
@@ -34,7 +34,9 @@ def _functions(file: Elf, table: bytes, names: set[str]) -> dict[str, Function]:
         raise ElfError("has a damaged table of functions")
     text = text or _text(file)
     wanted = {_name_at(table, names_at, name) - names_at: name for name in names}
-    found = {}
+    found: dict[str, Function] = {}
+    if wanted.keys() == {-1}:
+        return found
     for number in range(count):
         entry, details, following = struct.unpack_from("<III", table, rows_at + 8 * number)
         (name_at,) = struct.unpack_from("<i", table, rows_at + details + 4)

@@ -75,6 +75,8 @@ INLINE int return_from_go(struct pt_regs *ctx, u32 tap)
 int go_function(struct pt_regs *ctx)
 {
     struct cookie cookie = cookie_of(ctx);
+    if (!is_wanted(&cookie))
+        return 0;
     switch (cookie.function) {
     case READS:
         return enter_go(ctx, TAP_READ);
@@ -93,6 +95,8 @@ int go_function(struct pt_regs *ctx)
 int go_secret(struct pt_regs *ctx)
 {
     struct cookie cookie = cookie_of(ctx);
+    if (!is_wanted(&cookie))
+        return 0;
     struct secret secret = {.session = ctx->ax, .label = ctx->bx, .label_size = ctx->cx,
                             .random = ctx->di, .value = ctx->r9, .size = ctx->r10};
     return tell_secret(cookie.tap, &secret);

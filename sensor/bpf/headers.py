@@ -13,6 +13,7 @@ from tempfile import TemporaryDirectory
 KHEADERS = Path("/sys/kernel/kheaders.tar.xz")  # BCC unpacks it itself
 _ARCHITECTURES = {"x86_64": "x86", "aarch64": "arm64"}
 _SOURCES = Path("/usr/src")
+_MODULES = Path("/lib/modules")
 
 
 def architecture() -> str:
@@ -24,17 +25,28 @@ def found() -> str:
     if given := os.environ.get("BCC_KERNEL_SOURCE"):
         return f"BCC_KERNEL_SOURCE={given}"
     own = _own()
-    if own.is_dir():
+    if os.path.isdir(own):
         return str(own)
-    if KHEADERS.exists():
+    if os.path.exists(KHEADERS):
         return str(KHEADERS)
     return ", ".join(map(str, next(_others(), ())))
+
+
+def hidden() -> bool:
+    """Are some there that this process may not see, as systemd's ProtectKernelModules has it?"""
+    try:
+        os.scandir(_MODULES).close()
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return False
 
 
 @contextmanager
 def environment() -> Iterator[dict[str, str]]:
     """What BCC is to be told by environment variables; made for as long as it compiles."""
-    if os.environ.get("BCC_KERNEL_SOURCE") or _own().is_dir() or KHEADERS.exists():
+    if os.environ.get("BCC_KERNEL_SOURCE") or os.path.isdir(_own()) or os.path.exists(KHEADERS):
         yield {}
         return
     trees = next(_others(), ())
@@ -45,7 +57,7 @@ def environment() -> Iterator[dict[str, str]]:
 
 
 def _own() -> Path:
-    return Path("/lib/modules", platform.release(), "build")
+    return _MODULES / platform.release() / "build"
 
 
 def _others() -> Iterator[tuple[Path, ...]]:
@@ -55,19 +67,27 @@ def _others() -> Iterator[tuple[Path, ...]]:
     """
     generated = Path("include/generated/autoconf.h")
     for tree in sorted(_trees(), key=_version, reverse=True):
-        if not (tree / generated).exists():
+        if not os.path.exists(tree / generated):
             continue
-        if (tree / "include/linux/types.h").exists():
+        if os.path.exists(tree / "include/linux/types.h"):
             yield (tree,)
-        for common in _SOURCES.glob("linux-headers-*-common"):
+        for common in _matching(_SOURCES, "linux-headers-*-common"):
             if tree.name.startswith(common.name.removesuffix("common")):
                 yield tree, common
 
 
 def _trees() -> Iterator[Path]:
-    yield from _SOURCES.glob("linux-headers-*")
-    yield from _SOURCES.glob("kernels/*")
-    yield from Path("/lib/modules").glob("*/build")
+    yield from _matching(_SOURCES, "linux-headers-*")
+    yield from _matching(_SOURCES, "kernels/*")
+    yield from _matching(_MODULES, "*/build")
+
+
+def _matching(directory: Path, pattern: str) -> list[Path]:
+    """What may not be looked at is as if it were not there."""
+    try:
+        return list(directory.glob(pattern))
+    except OSError:
+        return []
 
 
 def _version(tree: Path) -> list[int]:
@@ -78,7 +98,7 @@ def _version(tree: Path) -> list[int]:
 def _merge(into: Path, parts: list[Path]) -> None:
     into.mkdir(parents=True)
     for part in parts:
-        for entry in part.iterdir() if part.is_dir() else ():
+        for entry in _matching(part, "*"):
             link = into / entry.name
             if not link.is_symlink():
                 link.symlink_to(entry)

@@ -19,7 +19,9 @@ _RETURNS = 1  # the format's bit `retprobe`
 _ATTRIBUTE_BYTES = 112  # PERF_ATTR_SIZE_VER5
 _DISABLED = 1
 _PERF_FLAG_FD_CLOEXEC = 8
-_MAP_LOOKUP, _MAP_UPDATE, _RAW_TRACEPOINT_OPEN, _LINK_CREATE = 1, 2, 17, 28
+_MAP_LOOKUP, _MAP_UPDATE, _MAP_DELETE, _PROG_RUN = 1, 2, 3, 10
+_RAW_TRACEPOINT_OPEN, _LINK_CREATE = 17, 28
+_RUN_BYTES = 80  # of union bpf_attr, up to batch_size
 _BPF_PERF_EVENT = 41  # enum bpf_attach_type
 UPROBE_MULTI = 48  # BPF_TRACE_UPROBE_MULTI
 _MULTI_RETURN = 1  # BPF_F_UPROBE_MULTI_RETURN
@@ -76,6 +78,14 @@ def attach_tracepoint(program: int, name: str) -> int:
     return _bpf(_RAW_TRACEPOINT_OPEN, struct.pack("<QI", ctypes.addressof(text), program))
 
 
+def run(program: int) -> int:
+    """A raw tracepoint's program, now; what it returned. Raises OSError."""
+    buffer = ctypes.create_string_buffer(struct.pack("<II", program, 0), _RUN_BYTES)
+    _checked(_LIBC.syscall(_numbers()[0], _PROG_RUN, ctypes.byref(buffer), len(buffer)))
+    (returned,) = struct.unpack_from("<I", buffer, 4)
+    return int(returned)
+
+
 def look_up(map_fd: int, key: int, value_bytes: int) -> bytes:
     """The value of a map whose key is a 32-bit number. Raises OSError."""
     place = ctypes.c_uint32(key)
@@ -90,6 +100,12 @@ def put(map_fd: int, key: bytes, value: bytes) -> None:
     key_place, value_place = ctypes.create_string_buffer(key), ctypes.create_string_buffer(value)
     pointers = ctypes.addressof(key_place), ctypes.addressof(value_place)
     _bpf(_MAP_UPDATE, struct.pack("<IIQQQ", map_fd, 0, *pointers, 0))
+
+
+def remove(map_fd: int, key: bytes) -> None:
+    """Raises OSError."""
+    place = ctypes.create_string_buffer(key)
+    _bpf(_MAP_DELETE, struct.pack("<IIQ", map_fd, 0, ctypes.addressof(place)))
 
 
 def possible_cpus() -> int:

@@ -7,16 +7,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from sensor.bpf import headers, kernel
+from sensor.bpf import btf, headers, kernel
+from sensor.bpf.admission import Admission
 from sensor.bpf.compile import has_bcc
-from sensor.bpf.tap import Mode, Tap
+from sensor.bpf.libraries import Mode
+from sensor.bpf.tap import Tap
 from sensor.exits import HoptapError
 
 # linux/capability.h. Before the kernel could link many places at once, a probe took CAP_SYS_ADMIN.
 _CAP_SYS_PTRACE, _CAP_SYS_ADMIN, _CAP_PERFMON, _CAP_BPF = 19, 21, 38, 39
+_CAP_CHECKPOINT_RESTORE = 40
 # Since Linux 5.15 an attachment can say something to its programs (bpf_get_attach_cookie).
 _RELEASE_MIN = (5, 15)
-_MACHINES = ("x86_64", "aarch64")
+_MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}  # and as Debian calls them
 _LOCKDOWN = Path("/sys/kernel/security/lockdown")
 
 
@@ -31,21 +34,61 @@ def missing() -> list[Missing]:
     return list(_missing())
 
 
-def missing_for(target: str, mode: Mode = "plaintext", machine_wide: bool = False) -> list[Missing]:
+def missing_for(
+    target: str,
+    mode: Mode = "plaintext",
+    machine_wide: bool = False,
+    admission: Admission | None = None,
+) -> list[Missing]:
     """Of the tap's target: a process, a library, its functions. Attaches nothing."""
     try:
-        problem = Tap(0, target, mode, machine_wide).look()
+        problem = Tap(0, target, mode, machine_wide, admission).look()
     except HoptapError as error:
         return [Missing(str(error), "see [[tap]] in deploy/hoptap.toml")]
-    return [Missing(problem, _remedy(problem, mode))] if problem else []
+    return [Missing(problem, _remedy(problem, target, mode))] if problem else []
 
 
-def _remedy(problem: str, mode: Mode) -> str:
+def reduced() -> list[Missing]:
+    """What a tap works without, if not as well."""
+    return list(_reduced())
+
+
+def _reduced() -> Iterator[Missing]:
+    if not btf.socket_offsets():
+        yield Missing(
+            f"{btf.KERNEL}: addresses are looked up later, forks that are not traced yet not "
+            "counted",
+            "a kernel with CONFIG_DEBUG_INFO_BTF, and /sys mounted",
+        )
+    if not _has(_CAP_CHECKPOINT_RESTORE) and not _has(_CAP_SYS_ADMIN):
+        yield Missing(
+            "CAP_CHECKPOINT_RESTORE: libraries that were replaced since a process began, and "
+            "those of some file systems, are not looked at",
+            "AmbientCapabilities as in deploy/hoptap-tap.conf",
+        )
+
+
+def _remedy(problem: str, target: str, mode: Mode) -> str:
     if "no such process" in problem:
         return "start it: a tap waits for it"
+    if "not traced: " in problem:
+        return "see user and any_owner of [[tap]] in deploy/hoptap.toml"
     if os.strerror(errno.EACCES) in problem or os.strerror(errno.EPERM) in problem:
-        return "see the rights above"
-    return 'mode = "plaintext"' if mode == "keys" else "name the process that holds the TLS"
+        if _lacking_rights():
+            return "see the rights above"
+        return (
+            "it is guarded from this process: run the sensor outside of containers (user "
+            "namespaces), and ask the log of the security module"
+        )
+    if os.strerror(errno.ENOENT) in problem:
+        return f"there is no {target}: /proc/PID/maps of who uses the library has its path"
+    if " lacks " in problem:
+        return "a build of the library that exports them"
+    if mode == "keys":
+        return 'mode = "plaintext"'
+    if "/" in target:
+        return "give the path of libssl, of libgnutls, or of a program that holds one or is of Go"
+    return "name the process that holds the TLS"
 
 
 def _missing() -> Iterator[Missing]:
@@ -55,8 +98,9 @@ def _missing() -> Iterator[Missing]:
         wanted = ".".join(map(str, _RELEASE_MIN))
         yield Missing(f"Linux {wanted} (this is {platform.release()})", "a newer kernel")
     if not kernel.UPROBE_TYPE.exists():
-        yield Missing("uprobes", "a kernel with CONFIG_UPROBE_EVENTS and CONFIG_BPF_EVENTS")
-    if lacking := [name for name, *numbers in _rights() if not any(map(_has, numbers))]:
+        how = "a kernel with CONFIG_UPROBE_EVENTS and CONFIG_BPF_EVENTS, and /sys mounted"
+        yield Missing(f"uprobes ({kernel.UPROBE_TYPE})", how)
+    if lacking := _lacking_rights():
         names = " ".join(lacking)
         how = f"run as root, or with AmbientCapabilities={names}; in a container, --cap-add"
         yield Missing(names, how)
@@ -65,13 +109,20 @@ def _missing() -> Iterator[Missing]:
     if not headers.found():
         yield Missing(
             f"kernel headers (of {platform.release()} or any other)",
-            "apt install linux-headers-amd64, modprobe kheaders, or set BCC_KERNEL_SOURCE",
+            f"apt install linux-headers-{_MACHINES.get(platform.machine(), platform.machine())}, "
+            "modprobe kheaders, or set BCC_KERNEL_SOURCE"
+            + "; /lib/modules is hidden: ProtectKernelModules=no as in deploy/hoptap-tap.conf"
+            * headers.hidden(),
         )
     if "[confidentiality]" in _text(_LOCKDOWN):
         yield Missing(
             "the right to read memory of processes",
             "boot with lockdown=integrity instead of confidentiality",
         )
+
+
+def _lacking_rights() -> list[str]:
+    return [name for name, *numbers in _rights() if not any(map(_has, numbers))]
 
 
 def _rights() -> Iterator[tuple[str, int] | tuple[str, int, int]]:

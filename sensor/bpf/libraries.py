@@ -6,13 +6,17 @@ from dataclasses import dataclass
 from enum import IntEnum
 from functools import reduce
 from itertools import pairwise
+from typing import Literal
 
 from sensor.bpf import gobinary, x86
 from sensor.bpf.elf import DAMAGE, X86_64, Elf, ElfError, Function
 
+Mode = Literal["plaintext", "keys"]
 _SESSION_REGISTER = 7  # RDI, the first argument
 _CLEARS = 0x31  # XOR
 _GETTER_BYTES_MAX = 256
+_FUNCTION_BYTES_MAX = 64 * 1024  # those that are read whole have some thousand
+_RETURNS_MAX = 1024
 _CLIENT_LABELS = ("CLIENT_RANDOM", "EARLY_EXPORTER_SECRET", "CLIENT_EARLY_TRAFFIC_SECRET")
 _LABELS_MIN = 2  # that lead to the same function, for it to be the key-log hook
 
@@ -72,6 +76,10 @@ _GNUTLS = {
     "gnutls_deinit": Does.ENDS,
 }
 _GNUTLS_NEEDED = ("gnutls_record_recv", "gnutls_record_send2")
+_GETTERS = ("SSL_get_client_random", "gnutls_session_get_random")
+_HOOKS = ("ssl_log_secret", "_gnutls_call_keylog_func")
+_SIDE = "SSL_is_server"
+_EVERY = (*_OPENSSL, *_GNUTLS, *_GETTERS, *_HOOKS, _SIDE)
 _GO = {
     "crypto/tls.(*Conn).Read": Does.READS,
     "crypto/tls.(*Conn).Write": Does.WRITES,
@@ -108,18 +116,27 @@ class Unsuited(Exception):
     """It has a TLS library, but not what the tap needs: why."""
 
 
-def find(path: str, mode: str) -> Library | None:
-    """None if this file has no TLS library. Raises OSError, ElfError, Unsuited."""
-    with _opened(path) as file:
+def find(opened: str | int, mode: Mode) -> Library | None:
+    """None if the file of this path or descriptor has no TLS library.
+
+    Raises OSError, ElfError, Unsuited.
+    """
+    with _opened(opened) as file:
         if file is None:
             return None
         if gobinary.is_go(file):
             return _go(file, mode)
+        if not file.functions(*_OPENSSL_NEEDED, *_GNUTLS_NEEDED):
+            return None
+        file.functions(*_EVERY)  # are found together as fast as one
         for name, needed, probes, getter in (
-            ("OpenSSL", _OPENSSL_NEEDED, _OPENSSL, "SSL_get_client_random"),
-            ("GnuTLS", _GNUTLS_NEEDED, _GNUTLS, "gnutls_session_get_random"),
+            ("OpenSSL", _OPENSSL_NEEDED, _OPENSSL, _GETTERS[0]),
+            ("GnuTLS", _GNUTLS_NEEDED, _GNUTLS, _GETTERS[1]),
         ):
-            if file.functions(*needed).keys() == set(needed):
+            has = file.functions(*needed).keys()
+            if has and (without := set(needed) - has):
+                raise Unsuited(f"{name} lacks {', '.join(without)}")
+            if has:
                 if mode == "keys":
                     return _secrets(file, name, getter)
                 return _plaintext(file, name, probes)
@@ -127,10 +144,10 @@ def find(path: str, mode: str) -> Library | None:
 
 
 @contextmanager
-def _opened(path: str) -> Iterator[Elf | None]:
+def _opened(opened: str | int) -> Iterator[Elf | None]:
     """None of what is mapped as code without being a program or a library."""
     try:
-        file = Elf(path)
+        file = Elf(opened)
     except (ElfError, *DAMAGE):
         yield None
         return
@@ -172,6 +189,8 @@ def _inner(file: Elf, outer: tuple[str, str]) -> Function | None:
 
 
 def _called(file: Elf, function: Function) -> set[int]:
+    if function.size > _FUNCTION_BYTES_MAX:
+        return set()
     code = file.bytes_at(function.address, function.size)
     try:
         decoded = list(x86.instructions(code, function.address))
@@ -192,10 +211,10 @@ def _secrets(file: Elf, name: str, getter: str) -> Library:
 
 def _key_log_hook(file: Elf) -> int:
     """Its symbol, or what is called right after the labels of a key log were loaded."""
-    for symbol in ("ssl_log_secret", "_gnutls_call_keylog_func"):
+    for symbol in _HOOKS:
         for function in file.functions(symbol).values():
             return function.address
-    called = [set(file.called_with(label)) for label in _CLIENT_LABELS]
+    called = file.called_with(*_CLIENT_LABELS)
     everywhere: set[int] = reduce(set.union, called)
     likely = [at for at in everywhere if sum(at in each for each in called) >= _LABELS_MIN]
     if len(likely) != 1:
@@ -229,7 +248,7 @@ def _server_at(file: Elf) -> int:
     `mov X(%rdi), %eax; ret`, from 3.2 on after a look at what kind of object it is.
     """
     try:
-        decoded = _code(file, "SSL_is_server", "")
+        decoded = _code(file, _SIDE, "")
     except Unsuited:
         return 0
     for load, following in pairwise(decoded):
@@ -255,7 +274,7 @@ def _code(file: Elf, symbol: str, what: str) -> list[x86.Instruction]:
     return decoded
 
 
-def _go(file: Elf, mode: str) -> Library | None:
+def _go(file: Elf, mode: Mode) -> Library | None:
     if file.machine != X86_64:
         raise Unsuited("Go programs are tapped on x86-64 only")
     found = gobinary.functions(file, *_GO, _GO_SECRET)
@@ -275,11 +294,13 @@ def _go(file: Elf, mode: str) -> Library | None:
 
 def _returns(file: Elf, function: Function) -> list[int]:
     """Offsets of its RET instructions. Raises Unsuited."""
+    if function.size > _FUNCTION_BYTES_MAX:
+        raise Unsuited("its functions are too long")
     code = file.bytes_at(function.address, function.size)
     try:
         found = [each.start for each in x86.instructions(code, function.address) if each.returns]
     except ValueError as error:
         raise Unsuited(str(error)) from None
-    if not found:
-        raise Unsuited("its functions never return")
+    if not 0 < len(found) <= _RETURNS_MAX:
+        raise Unsuited("its functions never return, or everywhere")
     return [file.offset(address) for address in found]

@@ -5,7 +5,10 @@ INLINE void read_role(const struct cookie *cookie, u32 pid, u64 address)
 {
     struct session *session = session_of(pid, address, cookie->tap);
     s32 server = 0;
-    if (!session || session->role != TAP_ROLE_UNKNOWN || !cookie->server_at)
+    if (!session || session->role != TAP_ROLE_UNKNOWN)
+        return;
+    session->late = 1;
+    if (!cookie->server_at)
         return;
     if (bpf_probe_read_user(&server, sizeof server, (void *)(address + cookie->server_at)) == 0)
         session->role = server ? TAP_ROLE_SERVER : TAP_ROLE_CLIENT;
@@ -15,6 +18,8 @@ INLINE void read_role(const struct cookie *cookie, u32 pid, u64 address)
 int openssl_return(struct pt_regs *ctx)
 {
     struct cookie cookie = cookie_of(ctx);
+    if (!is_wanted(&cookie))
+        return 0;
     struct call_key key;
     struct call call;
     s32 result = PT_REGS_RC(ctx);
@@ -50,6 +55,8 @@ INLINE int clear(struct pt_regs *ctx, u32 tap)
 int openssl_enter(struct pt_regs *ctx)
 {
     struct cookie cookie = cookie_of(ctx);
+    if (!is_wanted(&cookie))
+        return 0;
     switch (cookie.function) {
     case READS:
         return enter_call(ctx, cookie.tap, PT_REGS_PARM2(ctx), 0, TAP_READ);

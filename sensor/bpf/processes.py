@@ -3,10 +3,16 @@
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from sensor.bpf import files
+from sensor.bpf.files import identity
+
 PROC = Path("/proc")
+FILES_MAX = 512  # of a process that are looked at; a desktop's have some 300
+_MAPS_BYTES_MAX = 16 * 1024 * 1024  # 65,530 mappings, as many as the kernel allows by default
 _COMM_BYTES_MAX = 15  # TASK_COMM_LEN without its zero
 # fields of /proc/PID/stat (proc(5)), counted from behind the name
 _START_TIME, _MEMORY_BYTES, _STACK_START = 19, 20, 25
@@ -24,9 +30,18 @@ class Process:
 
 @dataclass(frozen=True, slots=True)
 class CodeFile:
-    identity: tuple[int, ...]
-    path: str  # leads to this very file, also if it was removed or is in another mount namespace
+    identity: tuple[int, ...]  # of which the first two are as files.identity has them
+    path: str  # led to this very file, also if it was removed or is in another mount namespace
     name: str
+
+    def opened(self) -> AbstractContextManager[int]:
+        """A descriptor of this very file, whatever is in its place by now. Raises OSError."""
+        return files.opened(self.path, self.identity)
+
+    def seen_by(self, pid: int) -> "CodeFile":
+        """The same one, of a process that was just forked."""
+        _, proc, _, rest = self.path.split("/", 3)
+        return replace(self, path=f"/{proc}/{pid}/{rest}")
 
 
 def process(pid: int) -> Process | None:
@@ -74,33 +89,52 @@ def name(of: Process) -> str:
         return ""
 
 
-def identity(status: os.stat_result) -> tuple[int, ...]:
-    """Of a file, and of what it held then: numbers of removed ones are used again."""
-    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
-
-
 def code_files(of: Process) -> list[CodeFile]:
-    """Its program and libraries. Raises OSError when it has ended, or may not be looked at."""
-    base = Path(PROC, str(of.pid))
+    """Its program and libraries, at most FILES_MAX. Raises OSError when it has ended, or may not be
+    looked at; a file that may not be is among them, and cannot be opened.
+    """
+    base = f"{PROC}/{of.pid}"
     found: dict[bytes, CodeFile] = {}
-    for span, file, name in _MAPPING.findall(base.joinpath("maps").read_bytes()):
-        if file not in found:
-            path = f"{base}/root{os.fsdecode(name)}"
-            if not _is_mapped(path, file.decode()):
-                path = f"{base}/map_files/{_plain(span.decode())}"
-            found[file] = CodeFile(identity(os.stat(path)), path, os.fsdecode(name))
+    for match in _MAPPING.finditer(_maps(f"{base}/maps")):
+        span, file, name = match.groups()
+        if file in found:
+            continue
+        if len(found) == FILES_MAX:
+            break
+        path = f"{base}/root{os.fsdecode(name)}"
+        status = _mapped(path, file)
+        if status is None:
+            path = f"{base}/map_files/{_plain(span.decode())}"
+            try:
+                status = os.stat(path)
+            except PermissionError:
+                found[file] = CodeFile(_numbers(file), path, os.fsdecode(name))
+                continue
+            except OSError:
+                continue  # it is not mapped any more
+        found[file] = CodeFile(identity(status), path, os.fsdecode(name))
     return list(found.values())
 
 
-def _is_mapped(path: str, file: str) -> bool:
-    """Is it the one that `maps` means? Else only map_files leads there, which needs more rights."""
-    device, inode = file.split()
-    major, minor = (int(each, 16) for each in device.split(":"))
+def _maps(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return file.read(_MAPS_BYTES_MAX)
+
+
+def _mapped(path: str, file: bytes) -> os.stat_result | None:
+    """Of the one that `maps` means; else only map_files leads there, which needs more rights."""
     try:
         status = os.stat(path)
-    except OSError:
-        return False
-    return (status.st_dev, status.st_ino) == (os.makedev(major, minor), int(inode))
+    except (OSError, ValueError):
+        return None
+    return status if (status.st_dev, status.st_ino) == _numbers(file) else None
+
+
+def _numbers(file: bytes) -> tuple[int, int]:
+    """Device and inode."""
+    device, inode = file.decode().split()
+    major, minor = (int(each, 16) for each in device.split(":"))
+    return os.makedev(major, minor), int(inode)
 
 
 def _parents() -> Iterator[tuple[int, int]]:

@@ -6,7 +6,10 @@ import socket
 import struct
 import subprocess
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
 
 from sensor.bpf import headers, kernel
 from sensor.bpf.kernel import Probe
@@ -19,7 +22,8 @@ _CLOSERS_MAX = 32
 _NAMES_BYTES_MAX = 8192
 _NAME_BYTES_MAX = 15  # TASK_COMM_LEN without its zero
 # enum loss of tap.bpf.h, in its order
-LOSSES = ("ring", "unreadable", "long", "call")
+LOSSES = ("ring", "unreadable", "long", "call", "fork")
+_SAID_AT_ONCE = 64  # UNSAID_AT_ONCE of tap.bpf.h
 _TRACEPOINTS = {
     "on_exit": "sched_process_exit",
     "on_exec": "sched_process_exec",
@@ -31,6 +35,18 @@ class TapError(HoptapError):
     """Why a tap cannot be opened."""
 
 
+@dataclass(frozen=True, slots=True)
+class Following:
+    """The taps of a process: struct traced of tap.bpf.h."""
+
+    taps: frozenset[int] = frozenset()
+    fork_waits: bool = True  # until somebody attaches to it; else a file's breakpoints do already
+
+    def packed(self) -> bytes:
+        bits = sum(1 << each for each in self.taps)
+        return struct.pack("=QII", bits, min(self.taps, default=0), self.fork_waits)
+
+
 class Programs:
     """Descriptors; what is attached keeps its program in the kernel by itself."""
 
@@ -39,6 +55,7 @@ class Programs:
         self._multi = kernel.has_multi() if multi is None else multi
         self._fds = _load(ring_bytes, self._multi)
         self._links: dict[str, int] = {}
+        self._saying = threading.Lock()
         self._cpus = kernel.possible_cpus()
         try:
             for program, tracepoint in _TRACEPOINTS.items():
@@ -69,10 +86,21 @@ class Programs:
         except OSError as error:
             raise TapError(f"tap: tracepoint {name}: {error.strerror}") from None
 
-    def watch(self, name: str) -> None:
-        """Tell of processes that begin under this name. Raises OSError."""
+    def watch(self, name: str, taps: "Following | None" = None) -> None:
+        """Tell of processes that begin under this name, which are of these taps from then on.
+
+        Raises OSError.
+        """
         key = name.encode(errors="replace")[:_NAME_BYTES_MAX].ljust(_NAME_BYTES_MAX + 1, b"\0")
-        kernel.put(self._fds["names"], key, bytes(4))
+        kernel.put(self._fds["names"], key, (taps or Following()).packed())
+
+    def follow(self, pid: int, taps: "Following") -> None:
+        """Its forks as well. Raises OSError."""
+        kernel.put(self._fds["traced"], struct.pack("=I", pid), taps.packed())
+
+    def leave(self, pid: int) -> None:
+        with suppress(OSError):  # it ended, which the programs saw before
+            kernel.remove(self._fds["traced"], struct.pack("=I", pid))
 
     def attach(
         self, program: str, path: str, probes: list[Probe], *, returns: bool, pid: int
@@ -99,6 +127,15 @@ class Programs:
             counts[f"{reason}_events"] = sum(numbers[::2])
             counts[f"{reason}_bytes"] = sum(numbers[1::2])
         return counts
+
+    def say_unsaid(self) -> None:
+        """What the ring had no room for when it happened: ends, and bytes lost before them."""
+        if self._saying.acquire(blocking=False):  # the programs have it said by one at a time
+            try:
+                while kernel.run(self._fds["on_room"]) == _SAID_AT_ONCE:
+                    pass
+            finally:
+                self._saying.release()
 
     def close(self) -> None:
         """May be called twice."""

@@ -86,6 +86,8 @@ INLINE int tell_secret(u32 tap, const struct secret *secret)
 int library_secret(struct pt_regs *ctx)
 {
     struct cookie cookie = cookie_of(ctx);
+    if (!is_wanted(&cookie))
+        return 0;
     struct secret secret = {.session = PT_REGS_PARM1(ctx), .label = PT_REGS_PARM2(ctx),
                             .value = PT_REGS_PARM3(ctx), .size = (u32)PT_REGS_PARM4(ctx)};
     u64 state = secret.session;

@@ -20,6 +20,8 @@
 #define CALLS_MAX 65536 /* each goroutine that waits for data is in one */
 #define SESSIONS_MAX 65536
 #define PROCESSES_MAX 8192
+#define UNSAID_MAX 32768
+#define UNSAID_AT_ONCE 64 /* of one on_room */
 #define TAPS_MAX 64
 #define NAMES_MAX 1024
 #define PIECES_MAX 256 /* of one call: 4 MiB */
@@ -36,6 +38,7 @@ enum loss {
     LOST_UNREADABLE, /* the process' memory could not be read */
     LOST_LONG,       /* of one call, beyond PIECES_MAX */
     LOST_CALL,       /* a call's end without its beginning: CALLS_MAX, or attached in between */
+    LOST_FORK,       /* a connection that a fork used before it was traced, of TLS or not */
     LOSSES,
 };
 
@@ -66,13 +69,27 @@ struct session_key {
     u32 pad;
 };
 
+/* Whose forks are followed, by process. */
+struct traced {
+    u64 taps;       /* a bit for each */
+    u32 tap;        /* one of them, whose loss it is */
+    u32 fork_waits; /* until the sensor has attached to it; else they are traced from the first */
+};
+
+struct connection_key {
+    u64 sock;
+    u64 process;
+};
+
 struct session {
     u64 generation;
-    u64 bytes[2]; /* by tap_direction */
+    u64 bytes[2]; /* by tap_direction, as below */
+    u64 told[2];  /* bytes that came before the end of the last that were told */
     s32 fd;
     u8 role;
     u8 addressed; /* its TAP_ADDRESS was sent */
-    u8 pad[2];
+    u8 behind;    /* the last bytes were lost, which `unsaid` will say */
+    u8 late;      /* of tap_event */
 };
 
 struct process {
@@ -110,9 +127,15 @@ enum function {
 struct cookie {
     u8 tap;
     u8 function;
+    u8 selective; /* it is attached to a file: only of `traced` processes, and their forks */
     u16 state_at;  /* of a session: where the pointer to its state lies; 0: it is the state */
     u16 random_at; /* in the state: the client's random */
     u16 server_at; /* of a session: an int that is not 0 in a server; 0: not known where */
+};
+
+struct totals_record {
+    struct tap_event event;
+    struct tap_totals totals;
 };
 
 /* As the kernel calls a process, TASK_COMM_LEN. */
@@ -125,17 +148,24 @@ BPF_TABLE("lru_hash", struct call_key, struct call, calls, CALLS_MAX);
 BPF_TABLE("lru_hash", struct session_key, struct session, sessions, SESSIONS_MAX);
 BPF_TABLE("lru_hash", u64, struct seeker, seekers, PROCESSES_MAX); /* by thread */
 BPF_TABLE("lru_hash", u32, struct process, processes, PROCESSES_MAX); /* that have a session */
-/* Names that processes to be traced have; in `births`, a word for each time one began. */
-BPF_TABLE("hash", struct name, u32, names, NAMES_MAX);
+BPF_TABLE("hash", u32, struct traced, traced, PROCESSES_MAX);
+BPF_TABLE("hash", u32, struct traced, forked, PROCESSES_MAX); /* by the kernel's own number */
+BPF_TABLE("array", u32, u64, forks, 1);                       /* how many `forked` has */
+BPF_TABLE("lru_hash", struct connection_key, u8, unseen, SESSIONS_MAX);
+/* Names that processes to be traced have; in `births`, each that began under one. */
+BPF_TABLE("hash", struct name, struct traced, names, NAMES_MAX);
 BPF_RINGBUF_OUTPUT(births, 1);
 BPF_TABLE("percpu_array", u32, struct lost, losses, TAPS_MAX *LOSSES);
+/* Ends, and totals of who is behind, that the ring had no room for: in order, said by on_room. */
+BPF_QUEUE(unsaid, struct totals_record, UNSAID_MAX);
 
 INLINE struct cookie cookie_of(void *ctx)
 {
     u64 value = bpf_get_attach_cookie(ctx);
     struct cookie cookie = {};
     cookie.tap = value & 0xff;
-    cookie.function = value >> 8 & 0xff;
+    cookie.function = value >> 8 & 0x7f;
+    cookie.selective = value >> 15 & 1;
     cookie.state_at = value >> 16 & 0xffff;
     cookie.random_at = value >> 32 & 0xffff;
     cookie.server_at = value >> 48;
@@ -151,6 +181,17 @@ INLINE u32 process_id(void)
         return known.tgid;
 #endif
     return bpf_get_current_pid_tgid() >> 32;
+}
+
+INLINE bool is_wanted(const struct cookie *cookie)
+{
+    u32 pid = process_id(), number = bpf_get_current_pid_tgid() >> 32;
+    if (!cookie->selective)
+        return true;
+    struct traced *found = traced.lookup(&pid);
+    if (!found)
+        found = forked.lookup(&number);
+    return found && found->taps >> (cookie->tap & (TAPS_MAX - 1)) & 1;
 }
 
 INLINE void lose(u32 tap, enum loss reason, u64 bytes)
@@ -183,10 +224,33 @@ INLINE struct session *session_of(u32 pid, u64 address, u32 tap)
     return sessions.lookup(&key);
 }
 
-struct closed_record {
-    struct tap_event event;
-    struct tap_totals totals;
-};
+/* What came so far: read when all of a call is told or lost, so that no bytes are between. */
+INLINE void count_up(struct tap_totals *totals, const struct session *session)
+{
+    totals->told[TAP_WRITTEN] = session->told[TAP_WRITTEN];
+    totals->told[TAP_READ] = session->told[TAP_READ];
+    totals->bytes[TAP_WRITTEN] = session->bytes[TAP_WRITTEN];
+    totals->bytes[TAP_READ] = session->bytes[TAP_READ];
+}
+
+/* As soon as there is room, and after what waits for that already. */
+INLINE void say_later(const struct totals_record *record)
+{
+    if (unsaid.push(record, BPF_ANY))
+        lose(record->event.tap, LOST_RING, 0);
+}
+
+INLINE void say(const struct totals_record *what, bool others_wait)
+{
+    struct totals_record *record =
+        others_wait ? NULL : ring.ringbuf_reserve(sizeof(struct totals_record));
+    if (!record) {
+        say_later(what);
+        return;
+    }
+    *record = *what;
+    ring.ringbuf_submit(record, 0);
+}
 
 INLINE void end_session(u32 pid, u64 address, u32 tap)
 {
@@ -194,20 +258,26 @@ INLINE void end_session(u32 pid, u64 address, u32 tap)
     struct session *session = sessions.lookup(&key);
     if (!session)
         return;
-    struct closed_record *record = ring.ringbuf_reserve(sizeof(struct closed_record));
-    if (record) {
-        struct tap_event event = {.time_ns = bpf_ktime_get_ns(), .session = address,
-                                  .generation = session->generation, .pid = pid,
-                                  .size = sizeof record->totals, .fd = session->fd, .tap = tap,
-                                  .kind = TAP_CLOSE, .role = session->role};
-        record->event = event;
-        record->totals.bytes[TAP_WRITTEN] = session->bytes[TAP_WRITTEN];
-        record->totals.bytes[TAP_READ] = session->bytes[TAP_READ];
-        ring.ringbuf_submit(record, 0);
-    } else {
-        lose(tap, LOST_RING, 0);
-    }
+    struct totals_record closed = {
+        .event = {.time_ns = bpf_ktime_get_ns(), .session = address,
+                  .generation = session->generation, .pid = pid, .size = sizeof closed.totals,
+                  .fd = session->fd, .tap = tap, .kind = TAP_CLOSE, .role = session->role}};
+    count_up(&closed.totals, session);
+    say(&closed, session->behind);
     sessions.delete(&key);
+}
+
+/* Bytes were lost, and nothing that came since shows it: it may be the last that is heard. */
+INLINE void fall_behind(const struct tap_event *event, struct session *session)
+{
+    struct totals_record behind = {.event = *event};
+    if (session->behind)
+        return;
+    session->behind = 1;
+    behind.event.kind = TAP_TOTALS;
+    behind.event.size = sizeof behind.totals;
+    count_up(&behind.totals, session);
+    say_later(&behind);
 }
 
 /* --- the socket's addresses: offsets of kernel structures are given by the loader, from BTF */
@@ -343,29 +413,31 @@ INLINE int put(const struct tap_event *event, u64 buffer)
                 TAP_DATA_BYTES_MAX);
 }
 
-INLINE void put_piece(struct tap_event *event, u64 buffer, u64 size)
+INLINE void put_piece(struct tap_event *event, u64 buffer, u64 size, u64 *told)
 {
     event->size = size;
     int verdict = put(event, buffer);
-    if (verdict != TOLD)
-        lose(event->tap, verdict, size);
     event->offset += size;
+    if (verdict == TOLD)
+        *told = event->offset;
+    else
+        lose(event->tap, verdict, size);
 }
 
 /* What a call moved, in as many events as it takes; what is lost leaves a gap in the offsets. */
-INLINE void put_data(struct tap_event *event, u64 buffer, u64 size)
+INLINE void put_data(struct tap_event *event, u64 buffer, u64 size, u64 *told)
 {
     u64 left = size;
 #pragma clang loop unroll(disable)
     for (u32 piece = 0; piece < PIECES_MAX && left > TAP_DATA_BYTES_MAX; piece++) {
-        put_piece(event, buffer, TAP_DATA_BYTES_MAX);
+        put_piece(event, buffer, TAP_DATA_BYTES_MAX, told);
         buffer += TAP_DATA_BYTES_MAX;
         left -= TAP_DATA_BYTES_MAX;
     }
     if (left > TAP_DATA_BYTES_MAX)
         lose(event->tap, LOST_LONG, left);
     else
-        put_piece(event, buffer, left);
+        put_piece(event, buffer, left, told);
 }
 
 INLINE void moved(u32 tap, u32 pid, const struct call *call, u64 size)
@@ -375,16 +447,21 @@ INLINE void moved(u32 tap, u32 pid, const struct call *call, u64 size)
         lose(tap, LOST_CALL, size);
         return;
     }
+    if (session->role == TAP_ROLE_UNKNOWN) /* which the beginning tells */
+        session->late = 1;
     u32 direction = call->direction & 1;
     struct tap_event event = {.time_ns = direction == TAP_WRITTEN ? call->time_ns
                                                                   : bpf_ktime_get_ns(),
                               .session = call->session, .generation = session->generation,
                               .pid = pid, .fd = session->fd, .tap = tap, .kind = TAP_DATA,
-                              .direction = direction, .role = session->role};
+                              .direction = direction, .role = session->role,
+                              .late = session->late};
     tell_address(&event, session);
     event.offset = session->bytes[direction];
+    put_data(&event, call->buffer, size, &session->told[direction]);
     session->bytes[direction] += size;
-    put_data(&event, call->buffer, size);
+    if (session->told[direction] != session->bytes[direction])
+        fall_behind(&event, session);
 }
 
 /* --- calls */

@@ -5,6 +5,7 @@ import os
 import pty
 import re
 import signal
+import struct
 import subprocess
 import sys
 import time
@@ -54,6 +55,11 @@ def test_help_names_every_command_and_exit_code() -> None:
         (("replay", "--workers", "x", "f"), "argument --workers: invalid int value: 'x'; "),
         (("replay", "--workers", "0", "f"), "--workers: 0 is below 1"),
         (("replay", "--workers", "2", "-"), "- can be read once only: use --workers 1"),
+        (
+            ("replay", "bad\udcff.pcap"),
+            r"'bad\udcff.pcap' is not UTF-8: rename it, or use standard",
+        ),
+        (("who", ""), "TARGET is empty: * is everything"),
         (("replay", "-", "-"), "- can be read once only: name it once"),
         (("replay", "--out", "x", "--history", "./x", "f"), "--out and --history name the same"),
         (("replay", "--format", "table", "--out", "x", "f"), "--format table goes to standard"),
@@ -212,6 +218,27 @@ def _read(descriptor: int) -> bytes:
         return b""
 
 
+def test_packets_that_are_not_looked_into_are_said(tmp_path: Path) -> None:
+    capture = tmp_path / "usb.pcap"
+    head = struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 220)  # LINKTYPE_USB_LINUX_MMAPPED
+    capture.write_bytes(head + struct.pack("<IIII", 1, 0, 64, 64) + bytes(64))
+    done = hoptap("replay", capture, exit_code=Exit.INPUT)
+    assert f"{capture}: 1 packets are of a link type that is not read" in done.stderr
+    assert done.stdout == ""
+
+
+def test_a_pipe_without_a_reader_is_waited_for_until_a_signal(tmp_path: Path) -> None:
+    out = tmp_path / "out.fifo"
+    os.mkfifo(out)
+    with subprocess.Popen([*COMMAND, "replay", str(DEMO_CAPTURE), "--out", str(out)]) as process:
+        deadline = time.monotonic() + TIMEOUT_S
+        while "wait_for_partner" not in Path(f"/proc/{process.pid}/wchan").read_text():
+            assert time.monotonic() < deadline and process.poll() is None
+            time.sleep(0.02)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(TIMEOUT_S) == -signal.SIGTERM
+
+
 def test_an_interrupted_replay_writes_what_it_has(tmp_path: Path) -> None:
     out = tmp_path / "out.ndjson"
     with subprocess.Popen(
@@ -258,11 +285,27 @@ def test_who_minds_the_time(history: Path) -> None:
     assert hoptap(*before, exit_code=Exit.NO).stdout == ""
 
 
+def test_who_tells_a_wrong_time_from_a_wrong_name(history: Path) -> None:
+    then = ("--history", history, "--until", "2020-01-01")
+    done = hoptap("who", "bob", *then, exit_code=Exit.NO)
+    assert "called bob there then; the last record of another time is of 2026-11-21" in done.stderr
+    done = hoptap("who", "mallory", *then, exit_code=Exit.NO)
+    assert done.stderr == "hoptap: nobody and nothing called mallory there, at any time\n"
+    never = ("--since", "2026-11-22", "--until", "2026-11-20")
+    assert error_of("who", "bob", *never, exit_code=Exit.USAGE) == (
+        "--until 2026-11-20 is before --since 2026-11-22"
+    )
+
+
 def test_who_found_nothing(history: Path) -> None:
     done = hoptap("who", "mallory\x1b[2J", "--history", history, exit_code=Exit.NO)
     assert done.stderr == "hoptap: nobody and nothing called mallory\\x1b[2J there\n"
     assert error_of("who", "x", "--history", "/none.db", exit_code=Exit.INPUT) == (
         "history /none.db: No such file or directory"
+    )
+    directory = history.parent
+    assert error_of("who", "x", "--history", directory, exit_code=Exit.INPUT) == (
+        f"history {directory}: is no regular file"
     )
 
 
@@ -278,6 +321,16 @@ def test_check_says_what_is_missing(tmp_path: Path) -> None:
     assert levels["interface lo"] == "ok"
     assert levels["core"] == "ok"
     assert levels["records"] == "ok"
+
+
+def test_check_refuses_what_run_would_refuse(tmp_path: Path) -> None:
+    config = write_config(
+        tmp_path, sensor={"user": "no-such-user"}, output={"ndjson": "/nowhere/hop.ndjson"}
+    )
+    lines = hoptap("check", "-c", config, exit_code=Exit.NO).stdout.splitlines()
+    assert "problem  user: sensor.user: there is no user 'no-such-user'" in lines
+    gone = "/nowhere/hop.ndjson cannot be made: there is no directory /nowhere"
+    assert f"problem  records: {gone}" in lines
 
 
 @pytest.mark.root

@@ -147,10 +147,6 @@ def test_values_reach_their_settings() -> None:
             "hoptap.toml:3: tap.library: 'ssl' is no path from /",
         ),
         (
-            "[[tap]]\nid = 'a'\nprocess = 'nginx'\nmachine_wide = true",
-            "hoptap.toml:4: tap.machine_wide: is for library; a process or pid is traced by itself",
-        ),
-        (
             "[[tap]]\nid = 'a'\npid = 7\n[[tap]]\nid = 'a'\npid = 8",
             "hoptap.toml:5: tap.id: a is the id of another tap",
         ),
@@ -173,6 +169,32 @@ def test_values_reach_their_settings() -> None:
             "limits.stream_buffer_bytes_max = 536870912",
             "hoptap.toml:1: limits.stream_buffer_bytes_max: "
             "is above limits.memory_bytes_max (268435456)",
+        ),
+        *(
+            (
+                f"sensor.data_dir = '/d'\n{text}",
+                f"hoptap.toml:{text.count(chr(10)) + 2}: {key}: {path} is the file of {first}",
+            )
+            for text, key, path, first in (
+                (
+                    "output.ndjson = '/e'\nevidence.file = '/x/../e'",
+                    "evidence.file",
+                    "/x/../e",
+                    "output.ndjson",
+                ),
+                (
+                    "evidence.file = '/d/hop.ndjson'",
+                    "evidence.file",
+                    "/d/hop.ndjson",
+                    "output.ndjson",
+                ),
+                (
+                    "history.path = '/d/hash.key'",
+                    "history.path",
+                    "/d/hash.key",
+                    "sensor.hash_key_file",
+                ),
+            )
         ),
         ("[history]\npath = 'a\\u0000b'", None),
         (

@@ -14,7 +14,7 @@ from sensor.metrics import ExportCounts, Metrics
 from sensor.settings import Settings
 from tests.exporters import authority
 from tests.exporters.authority import Authority
-from tests.exporters.some_records import busy
+from tests.records import numbered
 
 
 def told(probe: bool = False, **settings: str) -> list[str]:
@@ -40,10 +40,10 @@ def test_the_end_of_the_log_is_looked_at(tmp_path: Path) -> None:
     sink = EvidenceSink(
         path, ExportCounts(), plan=Plan(), sensor="s1", report=pytest.fail, announce=print
     )
-    sink.write([busy(1)])
+    sink.write([numbered(1)])
     sink.close()
     assert told(file=str(path)) == [f"ok {path} goes on after seq 3", unsigned]
-    path.write_bytes(path.read_bytes().replace(b"web 1", b"web 7"))
+    path.write_bytes(path.read_bytes().replace(b"task-1", b"task-7"))
     (first, _) = told(file=str(path))
     assert first.startswith(f"problem {path}: was changed after seq 0: `hoptap verify` it")
 

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from sensor.exits import Exit
+from sensor.live import DRAIN_S
 from tests.command import DEMO_CAPTURE, HOPTAP, hoptap, read_records, write_config
 from tests.lab.namespaces import (
     CLIENT_INTERFACE,
@@ -59,7 +60,7 @@ def site() -> Iterator[Site]:
         yield Site(wire)
 
 
-def config_of(directory: Path, **sections: dict[str, Any]) -> Path:
+def config_of(directory: Path, **sections: dict[str, Any] | list[dict[str, Any]]) -> Path:
     return write_config(directory, **{"status": {"listen": LISTEN}, **sections})
 
 
@@ -136,17 +137,21 @@ def test_a_full_disk_is_said_and_heals_without_loss(site: Site, tmp_path: Path) 
 
 
 def test_a_disk_that_stays_full_is_an_output_error(site: Site, tmp_path: Path) -> None:
-    config = config_of(tmp_path, output={"ndjson": "/dev/full"})
-    out = tmp_path / "hop.ndjson"
+    out, log = tmp_path / "hop.ndjson", tmp_path / "evidence.ndjson"
+    log.symlink_to("/dev/full")
+    config = config_of(tmp_path, output={"ndjson": "/dev/full"}, evidence={"file": str(log)})
     with listening(site.wire.server, SERVER_INTERFACE, config, out) as sensor:
         wait_for(lambda: ready(site), "readiness")
         site.send_demo()
         wait_for(lambda: not ready(site), "an error")
+        begun = time.monotonic()
         sensor.process.send_signal(signal.SIGTERM)
         assert sensor.process.wait(TIMEOUT_S) == Exit.OUTPUT
-    last = sensor.log.read_text().splitlines()[-1]
-    assert last.startswith("hoptap: error: /dev/full: No space left on device; ")
-    assert last.endswith(" records not written")
+        assert time.monotonic() - begun < 1.7 * DRAIN_S  # not of each output
+    lines = sensor.log.read_text().splitlines()[-2:]
+    for line, path in zip(lines, ("/dev/full", log), strict=True):
+        assert line.startswith(f"hoptap: error: {path}: No space left on device; ")
+        assert line.endswith(" records not written")
 
 
 def test_a_second_signal_ends_at_once(site: Site, tmp_path: Path) -> None:
@@ -213,8 +218,21 @@ def test_a_duration_ends_a_run(site: Site, tmp_path: Path) -> None:
     assert 0.5 <= time.monotonic() - begun < 20
 
 
+def test_the_first_start_makes_the_data_directory(site: Site, tmp_path: Path) -> None:
+    data = tmp_path / "new" / "data"
+    config = config_of(
+        tmp_path,
+        sensor={"data_dir": str(data), "hash_key_file": f"{tmp_path}/hash.key"},
+        output={"ndjson": f"{data}/hop.ndjson"},
+        sink=[{"id": "file", "type": "file", "to": f"{data}/f.log"}],
+    )
+    site.wire.server.run(HOPTAP, "run", "-i", "lo", "-c", str(config), "--duration", "0.2")
+    assert {each.name for each in data.iterdir()} == {"hop.ndjson", "f.log"}
+    assert data.stat().st_mode & 0o777 == 0o750
+
+
 def test_what_cannot_begin_says_why(site: Site, tmp_path: Path) -> None:
-    def fails(*options: str, sections: dict[str, dict[str, Any]] | None = None) -> str:
+    def fails(*options: str, sections: dict[str, Any] | None = None) -> str:
         config = config_of(tmp_path, **(sections or {}))
         with pytest.raises(RuntimeError) as caught:
             site.wire.server.run(HOPTAP, "run", "-c", str(config), "--duration", "5", *options)
@@ -225,8 +243,14 @@ def test_what_cannot_begin_says_why(site: Site, tmp_path: Path) -> None:
     assert f"{Exit.OUTPUT}\n" in text and "status.listen 10.99.99.99:1: Cannot assign" in text
     text = fails("-i", "lo", sections={"sensor": {"user": "no-such-user"}})
     assert text == (
-        f"{Exit.PERMISSION}\nhoptap: error: sensor.user: there is no user 'no-such-user'\n"
+        f"{Exit.CONFIGURATION}\nhoptap: error: sensor.user: there is no user 'no-such-user'\n"
     )
+    (tmp_path / "ca.pem").write_text("no PEM\n")
+    sink = {"id": "siem", "type": "relp", "to": "127.0.0.1:9", "tls": True}
+    sink["tls_ca_file"] = f"{tmp_path}/ca.pem"
+    text = fails("-i", "lo", sections={"sink": [sink]})
+    assert text.startswith(f"{Exit.CONFIGURATION}\n")
+    assert f"\nhoptap: error: sink siem: {tmp_path}/ca.pem: no certificate" in text
     with (tmp_path / "hop.ndjson").open("w") as file:
         file.write("my notes\n")
     text = fails("-i", "lo")

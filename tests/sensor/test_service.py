@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from sensor import notify, privileges
-from sensor.exits import Exit, PrivilegeError
+from sensor.exits import ConfigError, Exit
 
 ROOT = Path(__file__).parents[2]
 PR_GET_DUMPABLE = 3
@@ -74,7 +74,7 @@ def test_root_becomes_another_user_for_good() -> None:
 
 
 def test_a_user_that_cannot_be_had_is_one_line() -> None:
-    with pytest.raises(PrivilegeError, match="there is no user 'no-such-user'"):
+    with pytest.raises(ConfigError, match="there is no user 'no-such-user'"):
         privileges.become("no-such-user")
     program = (
         "import os; from sensor import privileges, exits; os.geteuid() or os.setuid(65534);"
@@ -106,16 +106,40 @@ def test_the_unit_gives_the_least_that_capturing_needs() -> None:
     assert codes == {Exit.USAGE, Exit.CONFIGURATION, Exit.PERMISSION}
 
 
-def test_systemd_calls_the_unit_well_confined() -> None:
-    """2.0 of 10, in which less is better; the unit without any confinement has 9.6."""
+def analyzed(*arguments: str) -> str:
+    """What systemd says of a unit, without a complaint."""
     if shutil.which("systemd-analyze") is None:
         pytest.skip("systemd-analyze is not installed")
-    unit = str(ROOT / "deploy/hoptap.service")
     done = subprocess.run(
-        ["systemd-analyze", "security", "--offline=true", "--threshold=20", unit],
+        ["systemd-analyze", *arguments],
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+    return done.stderr
+
+
+def test_systemd_calls_the_unit_well_confined() -> None:
+    """2.0 of 10, in which less is better; the unit without any confinement has 9.6."""
+    analyzed("security", "--offline=true", "--threshold=20", str(ROOT / "deploy/hoptap.service"))
+
+
+def test_what_a_tap_needs_more_is_a_drop_in(tmp_path: Path) -> None:
+    """Its capabilities are those that a tap asks for; the rest of the unit holds."""
+    shipped = (ROOT / "deploy/hoptap.service").read_text()
+    unit, drop_in = tmp_path / "hoptap.service", tmp_path / "hoptap.service.d" / "tap.conf"
+    unit.write_text(shipped.replace("/opt/hoptap/bin/hoptap", sys.executable))
+    drop_in.parent.mkdir()
+    drop_in.write_text((ROOT / "deploy/hoptap-tap.conf").read_text())
+    assert analyzed("verify", str(unit)) == ""
+    analyzed("security", "--offline=true", "--threshold=30", str(unit))
+    parser = configparser.ConfigParser(strict=False, interpolation=None)
+    parser.optionxform = str  # type: ignore[assignment, method-assign]
+    parser.read(drop_in)
+    service = parser["Service"]
+    capabilities = service["AmbientCapabilities"].split()
+    assert capabilities == service["CapabilityBoundingSet"].split()
+    assert capabilities == ["CAP_BPF", "CAP_PERFMON", "CAP_SYS_PTRACE", "CAP_CHECKPOINT_RESTORE"]
+    assert service["ProtectKernelModules"] == service["MemoryDenyWriteExecute"] == "no"

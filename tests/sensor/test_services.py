@@ -1,5 +1,7 @@
 """Which address is which service, and which a proxy."""
 
+from typing import Any
+
 import pytest
 
 from decoders.message import Call, Login, LoginMethod, OperationClass, Outcome, ServerSeen, Target
@@ -172,9 +174,60 @@ def test_tables_are_bounded() -> None:
         services.learn(f"10.1.0.{number}", 443, "ESX", Strength.SAID)
         services.client_since(f"10.2.0.{number}", number)
         services.claimed_client(f"10.3.0.{number}", "10.9.9.9")
-        services.vouch(f"10.4.0.{number}", "VCD", "bob")
+        services.acted(f"10.4.0.{number}", HOST, "svc")
     assert len(services) == 10
     assert services.shed > 300
+
+
+def vouched(*users: str, account: str = "svc", **site: Any) -> Services:
+    """CLIENT brought the cloud's ids of these users to HOST, where the cloud acts as svc."""
+    services = Services(**site)
+    services.learn(SERVER, 443, "VCD", Strength.SAID)
+    services.acted(SERVER, HOST, "svc")
+    for user in users:
+        services.vouch(CLIENT, "VCD", user, (HOST, account))
+    return services
+
+
+def test_an_address_with_the_services_account_and_several_peoples_ids_is_the_services() -> None:
+    assert vouched("bob", "alice").of_client(CLIENT) == "VCD"
+    assert vouched("bob", "bob").of_client(CLIENT) == ""
+    assert vouched("bob", "alice", account="mallory").of_client(CLIENT) == ""
+
+
+def test_an_account_is_a_services_at_one_server_only() -> None:
+    services = vouched()
+    for user in ("bob", "alice"):
+        services.vouch(CLIENT, "VCD", user, ("10.0.0.99", "svc"))
+        services.vouch(CLIENT, "VRA", user, (HOST, "svc"))
+    assert services.of_client(CLIENT) == ""
+
+
+def test_who_also_acts_under_another_account_is_no_service() -> None:
+    services = vouched("bob")
+    services.acted(CLIENT, HOST, "mallory")
+    services.vouch(CLIENT, "VCD", "alice", (HOST, "svc"))
+    assert services.of_client(CLIENT) == ""
+    services = vouched("bob", "alice")
+    services.acted(CLIENT, HOST, "svc")
+    assert services.of_client(CLIENT) == "VCD"
+    services.acted(CLIENT, HOST, "mallory")
+    assert services.of_client(CLIENT) == ""
+
+
+def test_an_address_that_was_vouched_for_vouches_for_no_account() -> None:
+    services = vouched("bob", "alice")
+    services.acted(CLIENT, SERVER, "mallory@acme")
+    assert not services.may_be("10.0.0.9", "VCD", (SERVER, "mallory@acme"))
+
+
+def test_what_the_site_says_of_an_account_and_an_address_decides() -> None:
+    cloud = ServiceSettings("VCD", accounts=("svc-2",))
+    assert vouched("bob", "alice", site=Site([cloud])).of_client(CLIENT) == "VCD"
+    placed = ServiceSettings("VCD", (SERVER,), accounts=("svc",))
+    assert vouched("bob", "alice", site=Site([placed])).of_client(CLIENT) == ""
+    jump_hosts = Site(no_services=[f"{CLIENT}/32"])
+    assert vouched("bob", "alice", site=jump_hosts).of_client(CLIENT) == ""
 
 
 def test_what_was_configured_is_not_forgotten() -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from sensor.exits import Exit
+from tests.certificates import Authority
 from tests.command import DEMO_CAPTURE, ROOT, hoptap, read_records, write_config
 from tests.sensor.sinking import TOKEN, collector, events, sink
 
@@ -157,6 +158,37 @@ def test_check_lists_sinks_and_calls_them_when_asked(tmp_path: Path) -> None:
     told = said_of_sinks("check", "-c", config, "--probe")
     assert told[1] == f"problem siem: hec 127.0.0.1:{receiver.port}: connection refused"
     assert not (tmp_path / "spool").exists()  # a check makes nothing
+
+
+def test_check_looks_into_the_certificates_of_a_sink(tmp_path: Path) -> None:
+    ca = tmp_path / "ca.pem"
+    relp = {"id": "siem", "type": "relp", "to": "127.0.0.1:9", "tls": True, "tls_ca_file": str(ca)}
+    config = write_config(tmp_path, sink=[relp])
+    ca.write_text("no PEM\n")
+    none = f"{ca}: no certificate or crl found"
+    assert said_of_sinks("check", "-c", config) == [f"problem siem: {none}"]
+    done = hoptap(
+        "replay", "-c", config, "--sinks", "--quiet", DEMO_CAPTURE, exit_code=Exit.CONFIGURATION
+    )
+    assert done.stderr == f"hoptap: error: sink siem: {none}\n"
+    ca.write_bytes(Authority(tmp_path).certificate.read_bytes())
+    [good] = said_of_sinks("check", "-c", config)
+    assert good.startswith("ok siem: relp 127.0.0.1:9, format rfc5424; TLS; spool 0 B of ")
+
+
+def test_check_knows_that_the_first_start_makes_the_data_directory(tmp_path: Path) -> None:
+    data = tmp_path / "new" / "data"
+    sinks = [
+        {"id": name, "type": "file", "to": str(directory / "f.log")}
+        for name, directory in (("in", data), ("beside", data.parent), ("below", data / "deeper"))
+    ]
+    config = write_config(tmp_path, sensor={"data_dir": str(data)}, sink=sinks)
+    inside, beside, below = said_of_sinks("check", "-c", config)
+    assert inside == f"ok in: file {data}/f.log, format hop"
+    assert beside == f"ok beside: file {data.parent}/f.log, format hop"
+    gone = f"there is no directory {data}/deeper"
+    assert below == f"problem below: {data}/deeper/f.log cannot be made: {gone}"
+    assert not data.parent.exists()
 
 
 def said_of_sinks(*arguments: str | Path) -> list[str]:

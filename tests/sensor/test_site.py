@@ -1,16 +1,18 @@
 """What the site says of its services, and what `hoptap check` says of that."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from decoders.systems import SYSTEMS
-from sensor.history import Bounds, History, known
+from sensor.accounts import Account
+from sensor.history import NEWS_MAX, Bounds, History, known
 from sensor.learned import News
 from sensor.service_checks import SHOWN, service_findings
 from sensor.service_settings import ServiceSettings
 from sensor.services import Learned, Services, Strength
-from sensor.settings import Settings
+from sensor.settings import Settings, SiteSettings
 from sensor.site import Site
 from tests.command import hoptap, write_config
 
@@ -163,3 +165,64 @@ def test_what_is_no_service_stays_a_client() -> None:
     ]
     services.recall([Learned("10.0.0.7", 443, "VCD", Strength.SAID, 1)])
     assert services.of_server("10.0.0.7", 443) == "" and not services.is_service("10.0.0.7")
+
+
+def test_what_cannot_be_written_for_long_is_given_up_and_counted(tmp_path: Path) -> None:
+    path = tmp_path / "history.db"
+    history = History(path)
+    for number in range(NEWS_MAX + 3):
+        history.remember(News([Learned(f"10.0.0.{number}", 443, "VC", Strength.SAID, NOW_NS)]))
+    assert history.unwritten.value() == 3
+    history.close()
+    assert len(known(path).addresses) == NEWS_MAX
+
+
+def test_check_says_what_no_services_forbids() -> None:
+    host, jump = "10.0.9.66", Learned("10.0.9.67", 443, "VC", Strength.SAID, NOW_NS)
+    settings = Settings(
+        service=(ServiceSettings("VC", ("10.0.9.68",)),),
+        sites=SiteSettings(no_services=("10.0.9.64/28",)),
+    )
+    learned = [Learned(host, 0, "VC", Strength.VOUCHED, NOW_NS), jump]
+    learned.append(Learned("10.0.9.68", 443, "VC", Strength.SAID, NOW_NS))  # the entry counts
+    account = Account("ESX", "svc", "VC", (host, "10.0.9.68"), ("VC:bob",), 4, NOW_NS)
+    found = [
+        f"{each.level} {each.subject}: {each.text}"
+        for each in service_findings(settings, News(learned, [account]))
+    ][2:]
+    assert found == [
+        "ok learned VC: 10.0.9.68:443 as it says; last seen 2025-11-21 13:00 UTC",
+        "problem account svc: VC acts under it at ESX, from 10.0.9.66, 10.0.9.68: 4 calls for 1 "
+        "people; sites.no_services says that 10.0.9.66 is no service",
+        "note sites.no_services: 10.0.9.66 is VC, by its account and the request ids that it "
+        "brings; sites.no_services says that it is none, so it is no more",
+        "problem sites.no_services: 10.0.9.67:443 is VC, as it says; sites.no_services says that "
+        "it is none, so it is no more",
+    ]
+
+
+def test_check_says_whose_cells_cannot_be_recognised() -> None:
+    said = Learned("10.0.0.7", 443, "VCD", Strength.SAID, NOW_NS)
+    account = Account("VC", "vCloudService", "VCD", ("10.0.0.7",), (), 1, NOW_NS)
+    text = "note service VCD: no account is known under which it acts on other services"
+
+    def is_noted(*entries: ServiceSettings, accounts: Sequence[Account] = ()) -> bool:
+        settings = Settings(service=entries)
+        found = service_findings(settings, News([said], list(accounts)))
+        return any(f"{each.level} {each.subject}: {each.text}".startswith(text) for each in found)
+
+    assert is_noted()
+    assert is_noted(ServiceSettings("VCD", ("10.0.0.7",)))
+    assert not is_noted(VCD) and not is_noted(accounts=[account])
+
+
+def test_an_address_that_was_vouched_for_is_no_more_than_that_after_a_restart() -> None:
+    cell, cloud, vcenter = "10.0.0.8", "10.0.0.7", "10.0.0.5"
+    services = Services()
+    known = [(cell, Strength.VOUCHED), (cloud, Strength.IMPLIED)]
+    services.recall(Learned(ip, 0, "VCD", strength, NOW_NS) for ip, strength in known)
+    for ip in (cell, cloud):
+        services.acted(ip, vcenter, "vCloudService")
+        assert services.of_client(cell) == "VCD"
+    services.acted(cell, vcenter, "mallory")
+    assert services.of_client(cell) == "" and services.of_client(cloud) == "VCD"

@@ -2,11 +2,12 @@
 
 import pytest
 
-from sensor.exits import UsageError
+from sensor.exits import ConfigError, UsageError
 from sensor.finding import Finding, Level
-from sensor.settings import CaptureSettings, KeySettings, Settings
+from sensor.settings import CaptureSettings, KeySettings, SensorSettings, Settings
 from sensor.tap_checks import tap_findings
-from sensor.tap_settings import KEYS, TapSettings, with_asked
+from sensor.tap_settings import KEYS, TapSettings, problems, with_asked
+from sensor.taps import Taps
 
 LIBRARY = "/usr/lib/libssl.so.3"
 
@@ -37,6 +38,40 @@ def test_a_check_says_what_a_tap_lacks() -> None:
     tap = TapSettings(id="a", process="no-such-program")
     [lacking] = of_tap(Settings(tap=(tap,)))
     assert (lacking.level, lacking.text.split(":")[0]) == (Level.NOTE, "there is no such process")
+
+
+def test_a_check_says_when_a_tap_would_not_open() -> None:
+    tap = TapSettings(id="a", library="/no/such/file", machine_wide=True)
+    [lacking] = of_tap(Settings(tap=(tap,)))
+    assert lacking.level is Level.PROBLEM
+    assert lacking.text.startswith("No such file or directory: there is no /no/such/file")
+
+
+@pytest.mark.parametrize("key", ["exe", "user", "any_owner"])
+def test_only_a_name_has_to_be_narrowed(key: str) -> None:
+    value = True if key == "any_owner" else "/usr/sbin/nginx"
+    given = {key: value}
+    told = [where for _, where, _ in problems([TapSettings(id="a", pid=1, **given)], False)]  # type: ignore[arg-type]
+    assert told == [key]
+    assert not list(problems([TapSettings(id="a", process="x", **given)], False))  # type: ignore[arg-type]
+
+
+def test_whose_processes() -> None:
+    uids = [TapSettings(user=user).uid() for user in ("", "0", "root", "1000")]
+    assert uids == [None, 0, 0, 1000]
+    tap = TapSettings(id="a", process="nginx", user="no-such-user")
+    with pytest.raises(ConfigError, match="tap a: user: there is no no-such-user"):
+        tap.uid()
+    with pytest.raises(ConfigError, match="no-such-user"):
+        Taps([tap])
+    [found] = of_tap(Settings(tap=(tap,)))
+    assert (found.level, "no-such-user" in found.text) == (Level.PROBLEM, True)
+
+
+def test_a_check_says_that_a_user_gives_rights_up() -> None:
+    tap = TapSettings(id="a", process="no-such-program")
+    found = tap_findings(Settings(tap=(tap,), sensor=SensorSettings(user="hoptap")))
+    assert any(each.text.startswith("sensor.user = hoptap gives up") for each in found)
 
 
 def test_a_check_says_that_secrets_need_packets() -> None:

@@ -18,8 +18,9 @@ from exporters.evidence import EvidenceSink, Plan
 from sensor import evidence, verify
 from sensor.exits import ConfigError, Exit, InputError, UsageError
 from sensor.metrics import ExportCounts
+from tests.certificates import P_256, Authority, public_half, signing_key
 from tests.command import hoptap
-from tests.exporters.some_records import busy
+from tests.records import numbered
 
 RECORDS = 30
 ZEROS = b"0" * 64
@@ -31,7 +32,7 @@ class Log:
     """A log of three files, whose marks are signed, and what vouches for it."""
 
     directory: Path
-    key: Path
+    key: Path  # its public half
     heads: tuple[Head, ...]  # every checkpoint, as the journal got it
 
     @property
@@ -41,14 +42,6 @@ class Log:
     def options(self, **changes: object) -> verify.Options:
         given = verify.Options(files=tuple(map(str, self.files)), keys=(str(self.key),))
         return replace(given, **changes)  # type: ignore[arg-type]
-
-
-def make_key(path: Path, algorithm: str = "ed25519") -> Path:
-    options = ["-pkeyopt", "ec_paramgen_curve:P-256"] if algorithm == "EC" else []
-    command = ["openssl", "genpkey", "-algorithm", algorithm, *options, "-out", str(path)]
-    subprocess.run(command, check=True, capture_output=True)
-    path.chmod(0o600)
-    return path
 
 
 def write_log(directory: Path, key: Path | None, plan: Plan, count: int = RECORDS) -> list[Head]:
@@ -65,7 +58,7 @@ def write_log(directory: Path, key: Path | None, plan: Plan, count: int = RECORD
             signer=None if key is None else evidence.read_signer(str(key)),
         )
         for number in range(run * count // 2, (run + 1) * count // 2):
-            sink.write([busy(number)])
+            sink.write([numbered(number)])
         sink.close()
     return [verify.parse_head(line.rsplit(" ", 1)[1]) for line in announced]
 
@@ -73,9 +66,9 @@ def write_log(directory: Path, key: Path | None, plan: Plan, count: int = RECORD
 @pytest.fixture(scope="module")
 def log(tmp_path_factory: pytest.TempPathFactory) -> Log:
     directory = tmp_path_factory.mktemp("log")
-    key = make_key(directory / "evidence.key")
+    key = signing_key(directory / "evidence.key")
     heads = write_log(directory, key, Plan(checkpoint_records=4, rotate_bytes=20_000))
-    log = Log(directory, key, tuple(heads))
+    log = Log(directory, public_half(key, directory / "evidence.pub"), tuple(heads))
     assert len(log.files) == 3
     return log
 
@@ -133,16 +126,12 @@ def test_a_log_as_it_was_written(log: Log, said: Said) -> None:
     assert with_heads[0] == Exit.OK and "leave no trace" not in with_heads[1]
 
 
-def test_the_public_half_of_the_key_is_enough(log: Log, tmp_path: Path, said: Said) -> None:
-    public = tmp_path / "evidence.pub"
-    command = ["openssl", "pkey", "-in", str(log.key), "-pubout", "-out", str(public)]
-    subprocess.run(command, check=True)
-    assert said(log.options(keys=(str(public),)))[0] == Exit.OK
-    other = make_key(tmp_path / "other.key")
+def test_another_key_has_signed_nothing(log: Log, tmp_path: Path, said: Said) -> None:
+    other = public_half(signing_key(tmp_path / "other.key"), tmp_path / "other.pub")
     exit_code, text = said(log.options(keys=(str(other),)))
     assert exit_code == Exit.NO
     assert text == f"problem  log: {log.files[0]} line 1, seq 0: is signed by another key\n"
-    assert said(log.options(keys=(str(other), str(public))))[0] == Exit.OK
+    assert said(log.options(keys=(str(other), str(log.key))))[0] == Exit.OK
 
 
 def test_every_bit_counts(log: Log, tmp_path: Path) -> None:
@@ -297,7 +286,8 @@ def test_a_mark_that_is_none_is_no_defect(tmp_path: Path, body: str) -> None:
     second, _ = bind(head, body.replace("HASH", head.hash).encode())
     path = tmp_path / "log.ndjson"
     path.write_bytes(first + second)
-    text = broken(verify.Options((str(path),), tsa_ca=str(path)))
+    authority = Authority(tmp_path).certificate
+    text = broken(verify.Options((str(path),), tsa_ca=str(authority)))
     assert text == f"{path} line 2, seq 1: is no mark of an evidence log"
 
 
@@ -342,16 +332,43 @@ def test_a_key_that_is_none_is_one_line(tmp_path: Path) -> None:
     path = tmp_path / "evidence.key"
     with pytest.raises(ConfigError, match=r"evidence.key_file: .*: No such file or directory"):
         evidence.read_signer(str(path))
-    make_key(path, "EC")
+    signing_key(path, *P_256)
     with pytest.raises(ConfigError, match=f"evidence.key_file: {path}: no Ed25519 key"):
         evidence.read_signer(str(path))
     with pytest.raises(InputError, match="no Ed25519 key"):
         verify.verify(verify.Options((), (str(path),)))
-    public = tmp_path / "evidence.pub"
-    command = ["openssl", "pkey", "-in", str(make_key(path)), "-pubout", "-out", str(public)]
-    subprocess.run(command, check=True)
+    public = public_half(signing_key(path), tmp_path / "evidence.pub")
     with pytest.raises(ConfigError, match="no key in PEM that opens without a passphrase"):
         evidence.read_signer(str(public))
+    with pytest.raises(InputError) as refused:
+        verify.verify(verify.Options((), (str(public), str(path))))
+    assert refused.value.lines == (f"{path}: this is the private key; give its .pub",)
+
+
+def test_authorities_are_read_before_the_log(log: Log, tmp_path: Path) -> None:
+    ca = tmp_path / "tsa.pem"
+
+    def refused() -> str:
+        done = hoptap("verify", *log.files, "--tsa-ca", ca, exit_code=Exit.INPUT)
+        assert done.stdout == ""
+        return done.stderr.removeprefix(f"hoptap: error: --tsa-ca {ca}: ")
+
+    assert refused() == "No such file or directory\n"
+    for text in (b"", b"no PEM", log.key.read_bytes()):
+        ca.write_bytes(text)
+        assert refused() == "there is no certificate in PEM in it\n"
+
+
+def test_a_log_without_time_stamps_does_not_pass_for_stamped(
+    log: Log, tmp_path: Path, said: Said
+) -> None:
+    ca = str(Authority(tmp_path).certificate)
+    exit_code, text = said(log.options(keys=(), tsa_ca=ca))
+    assert exit_code == Exit.NO
+    none = "problem  time stamps: there is none in these files: no authority vouches for them\n"
+    assert none in text
+    assert "come after" not in text
+    assert said(log.options(tsa_ca=ca))[0] == Exit.NO
 
 
 @pytest.mark.parametrize("text", ["", "7", "x:1", f"-1:{'0' * 64}", f"01:{'0' * 64}"])
@@ -370,7 +387,7 @@ def test_openssl_finds_our_signatures_good(log: Log, tmp_path: Path) -> None:
     (tmp_path / "text").write_text(text)
     (tmp_path / "signature").write_bytes(b64decode(signature))
     subprocess.run(
-        ["openssl", "pkeyutl", "-verify", "-inkey", log.key, "-rawin", "-in", tmp_path / "text",
-         "-sigfile", tmp_path / "signature"],
+        ["openssl", "pkeyutl", "-verify", "-pubin", "-inkey", log.key, "-rawin",
+         "-in", tmp_path / "text", "-sigfile", tmp_path / "signature"],
         check=True, capture_output=True,
     )  # fmt: skip

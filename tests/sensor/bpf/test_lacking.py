@@ -1,5 +1,6 @@
 """What a tap would need and how to get it; headers that another kernel left."""
 
+import errno
 import os
 import platform
 import subprocess
@@ -8,7 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from sensor.bpf import btf, headers, kernel, lacking, missing, missing_for
+from sensor.bpf import (
+    Mode,
+    Tap,
+    btf,
+    headers,
+    kernel,
+    lacking,
+    missing,
+    missing_for,
+    reduced,
+)
 from tests.command import ROOT
 from tests.lab.talkers.peers import python, started
 
@@ -100,6 +111,29 @@ def test_the_newest_headers_are_put_together(
     assert not merged.exists()
 
 
+@pytest.mark.root
+def test_headers_that_may_not_be_looked_at(tmp_path: Path) -> None:
+    """As under systemd's ProtectKernelModules: as if there were none, and why is told."""
+    own = tmp_path / "modules" / platform.release() / "build"
+    own.mkdir(parents=True)
+    tell = (
+        "from pathlib import Path; from sensor.bpf import headers, missing;"
+        f"headers._MODULES = Path({str(tmp_path / 'modules')!r});"
+        "headers._SOURCES = headers.KHEADERS = Path('/none');"
+        "print(headers.found() or [each.how for each in missing()][-1])"
+    )
+    assert run_without_rights(tell).stdout == f"{own}\n"
+    (tmp_path / "modules").chmod(0)
+    assert "ProtectKernelModules=no" in run_without_rights(tell).stdout
+
+
+@pytest.mark.root
+def test_the_right_to_files_that_were_replaced() -> None:
+    said = run_without_rights(TELL.replace("missing", "reduced")).stdout
+    assert "CAP_CHECKPOINT_RESTORE" in said
+    assert not any("CAP_CHECKPOINT_RESTORE" in each.what for each in reduced())
+
+
 def test_headers_that_were_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BCC_KERNEL_SOURCE", "/somewhere")
     assert headers.found() == "BCC_KERNEL_SOURCE=/somewhere"
@@ -114,6 +148,40 @@ def test_no_type_information(tmp_path: Path, content: bytes) -> None:
     path.write_bytes(content)
     assert btf.socket_offsets(path) == {}
     assert btf.socket_offsets(tmp_path / "none") == {}
+
+
+@pytest.mark.parametrize(
+    ("target", "mode", "how"),
+    [
+        ("/no/such/file", "plaintext", "there is no /no/such/file: /proc/PID/maps"),
+        ("/bin/true", "plaintext", "give the path of libssl"),
+        ("/bin/true", "keys", 'mode = "plaintext"'),
+    ],
+)
+def test_how_a_file_could_be_tapped(target: str, mode: Mode, how: str) -> None:
+    [found] = missing_for(target, mode, machine_wide=True)
+    assert found.how.startswith(how)
+
+
+@pytest.mark.parametrize(("lacks", "how"), [(True, "see the rights"), (False, "it is guarded")])
+def test_a_process_that_may_not_be_looked_at(
+    monkeypatch: pytest.MonkeyPatch, lacks: bool, how: str
+) -> None:
+    denied = f"process 1: {os.strerror(errno.EACCES)}"
+    monkeypatch.setattr(Tap, "look", lambda tap: denied)
+    monkeypatch.setattr(lacking, "_has", lambda capability: not lacks)
+    [found] = missing_for("1")
+    assert (found.what, found.how.startswith(how)) == (denied, True)
+
+
+def test_no_sys(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(kernel, "UPROBE_TYPE", tmp_path / "type")
+    monkeypatch.setattr(btf, "socket_offsets", dict)
+    [found] = [each for each in missing() if each.what.startswith("uprobes")]
+    assert "/sys mounted" in found.how
+    assert [each.how for each in reduced()] == [
+        "a kernel with CONFIG_DEBUG_INFO_BTF, and /sys mounted"
+    ]
 
 
 @pytest.mark.root

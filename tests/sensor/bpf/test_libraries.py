@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from sensor.bpf import libraries
-from sensor.bpf.libraries import Does, Library, Unsuited
+from sensor.bpf.libraries import Does, Library, Mode, Unsuited
 
 pytestmark = pytest.mark.skipif(not shutil.which("gcc"), reason="no gcc")
 
@@ -128,7 +128,7 @@ def built(directory: Path, *parts: str) -> str:
     return str(library)
 
 
-def found(path: str, mode: str) -> Library:
+def found(path: str, mode: Mode) -> Library:
     library = libraries.find(path, mode)
     assert library is not None
     return library

@@ -11,7 +11,7 @@ from sensor.bpf import tap as tap_module
 from sensor.bpf.programs import RING_BYTES
 from tests.lab.talkers import interleaved, peers
 from tests.lab.talkers.client import text
-from tests.lab.talkers.peers import Server, go_client, node, python, started
+from tests.lab.talkers.peers import Server, go_client, node, python, running, started
 from tests.tap_ring import (
     ADDRESS,
     CLIENT,
@@ -52,7 +52,7 @@ def test_a_connection_is_seen_whole(heard: Heard, server: Server) -> None:
         client.speak(server.port)
         assert heard.said(tap) == [spoken(0)]
         events = heard.of(tap)
-        assert {event.role for event in events} == {CLIENT}
+        assert {(event.role, event.late) for event in events} == {(CLIENT, 0)}
         [closed] = [event for event in events if event.kind == CLOSE]
         assert events[-1] == closed
         totals = [int.from_bytes(closed.data[at : at + 8], "little") for at in (0, 8)]
@@ -124,7 +124,8 @@ def test_go(heard: Heard, server: Server, go_program: Path) -> None:
         for _ in range(3):
             client.speak(server.port)
         assert heard.said(tap) == sorted(spoken(number) for number in (0, 1) * 3)
-        assert {event.role for event in heard.of(tap) if event.kind == DATA} == {CLIENT}
+        told = {(event.role, event.late) for event in heard.of(tap) if event.kind == DATA}
+        assert told == {(CLIENT, 0)}
         assert len([event for event in heard.of(tap) if event.kind == ADDRESS]) == 6
         assert lossless(tap)
 
@@ -149,7 +150,8 @@ def test_gnutls(heard: Heard, server: Server, tmp_path: Path) -> None:
         )  # fmt: skip
         assert b"abcde" in done.stdout, done.stdout
         assert heard.said(tap) == [(b"5\nabcde", b"abcde")]
-        assert {event.role for event in heard.of(tap) if event.kind == DATA} == {CLIENT}
+        told = {(event.role, event.late) for event in heard.of(tap) if event.kind == DATA}
+        assert told == {(CLIENT, 0)}
         assert ADDRESS in {event.kind for event in heard.of(tap)}
 
 
@@ -188,9 +190,7 @@ def test_curl_and_openssl(heard: Heard, tmp_path: Path) -> None:
 def test_a_process_that_speaks_already(heard: Heard, server: Server, tmp_path: Path) -> None:
     """Its side and its socket are found without the beginning."""
     talk = ["openssl", "s_client", "-quiet", "-connect", f"127.0.0.1:{server.port}"]
-    with subprocess.Popen(
-        talk, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-    ) as client:
+    with running(*talk) as client:
         assert client.stdin is not None and client.stdout is not None
         client.stdin.write(b"3\nabc")
         client.stdin.flush()
@@ -201,9 +201,8 @@ def test_a_process_that_speaks_already(heard: Heard, server: Server, tmp_path: P
             assert client.stdout.read(4) == b"efgh"
             assert heard.said(tap) == [(b"4\nefgh", b"efgh")]
             data = [event for event in heard.of(tap) if event.kind == DATA]
-            assert {event.role for event in data} == {CLIENT}
+            assert {(event.role, event.late) for event in data} == {(CLIENT, 1)}
             assert data[-1].fd > 2
-        client.kill()
 
 
 def test_a_long_write_has_its_end_cut_and_says_so(heard: Heard, server: Server) -> None:
