@@ -121,8 +121,8 @@ static void go_clear(struct tls *tls, enum direction direction, uint64_t time_ns
 }
 
 /* What stands where a record should: clear bytes of a peer that is done with TLS, as long as we
- * know that a record should begin here; else nothing we can name. The header of a record that failed
- * may have been as wrong as the rest of it. */
+ * know that a record should begin here; else nothing we can name. The header of a record that
+ * failed may have been as wrong as the rest of it. */
 static void leave_records(struct tls *tls, enum direction direction, enum fit fit,
                           uint64_t time_ns)
 {
