@@ -18,7 +18,7 @@ def correlate(spans_path: str, inventory_path: str, out_path: str, workers: int)
     spans = read_spans(spans_path)
     if not spans:
         raise InputError(f"{spans_path}: empty, no call in it")
-    assigned = partition.assign(spans, links, workers)
+    assigned = partition.result(spans, links, workers).assignments
     write_assignments(out_path, assigned)
     found = sum(each.parent is not None for each in assigned)
     log.info("%s calls, of %s a parent was found", f"{len(spans):,}", f"{found:,}")

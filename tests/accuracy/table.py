@@ -14,7 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from sensor.correlate.soft import offline
+from sensor.correlate.soft import partition
 from sensor.correlate.soft.engine import Engine
 from sensor.correlate.spans import NOT_SEEN, Assignment, Identity, Span, read_inventory, read_spans
 from sensor.exits import HoptapError
@@ -100,7 +100,7 @@ def _fields(each: Assignment) -> dict[str, Any]:
 def rows(dataset: Dataset, score: ModuleType) -> Iterator[tuple[str, ...]]:
     spans = dataset.spans()
     began = time.process_time()
-    result = offline.result(spans, dataset.links())
+    result = partition.result(spans, dataset.links(), rehearsed=True)
     rate = len(spans) / (time.process_time() - began)
     assigned = result.assignments
     scores = Scores(score, dataset)
@@ -150,11 +150,11 @@ def stream(spans: list[Span], links: list[tuple[str, str]]) -> list[Assignment]:
 
 def impaired_rows(dataset: Dataset, score: ModuleType) -> Iterator[tuple[str, ...]]:
     spans, scores = dataset.spans(), Scores(score, dataset)
-    whole, _ = scores.edges(spans, offline.assign(spans))
+    whole, _ = scores.edges(spans, partition.result(spans).assignments)
     lossy = impairments.lossy(spans, 0.05)
-    left, claimed = scores.edges(lossy, offline.assign(lossy))
+    left, claimed = scores.edges(lossy, partition.result(lossy).assignments)
     noisy = impairments.jittered(spans, 100_000)
-    blurred, _ = scores.edges(noisy, offline.assign(noisy))
+    blurred, _ = scores.edges(noisy, partition.result(noisy).assignments)
     nothing = ("",) * 5
     for figure, most, value in (
         ("edge lost by 5 % loss", 0.01, whole - left),

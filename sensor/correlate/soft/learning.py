@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _TALLY_EVERY = 4
 # Microseconds: to score a parent, to sweep over a child that has a choice, to tally a parent, to
 # weigh an option, to place one; to count a pair's votes.
-_PARENT_US, _SWEEP_US, _TALLY_US, _OPTION_US, _GREEDY_US, _PAIR_US = 0.7, 0.6, 2.0, 0.5, 1.0, 0.8
+_PARENT_US, _SWEEP_US, _TALLY_US, _OPTION_US, _GREEDY_US, _PAIR_US = 0.7, 0.6, 2.0, 0.25, 0.5, 0.8
 _PAIRS_AT_ONCE = 4000
 
 

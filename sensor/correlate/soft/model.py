@@ -33,7 +33,7 @@ _MASS_LEAST = 0.5
 _SURE_AT = 2000
 # Microseconds: to smooth a histogram, to sum one up, to learn the counts of a row and a kind, to
 # find what is not zero in a histogram.
-_SMOOTH_US, _SUM_US, _COUNTS_US, _CELLS_US = 100, 4, 45, 20
+_SMOOTH_US, _SUM_US, _COUNTS_US, _CELLS_US = 100, 1, 45, 20
 # To make the first counts of a row and a kind; to fill the histograms of a group.
 _FIRST_COUNTS_US, _SPREAD_US = 15, 12
 _SUMS_AT_ONCE = 1000

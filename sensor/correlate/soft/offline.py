@@ -20,13 +20,6 @@ class Result:
     expected: dict[Identity, float]  # how far each is expected to be right; see rehearsal.py
 
 
-def assign(
-    spans: Sequence[Span], links: Iterable[tuple[str, str]] = (), effort: Effort | None = None
-) -> list[Assignment]:
-    """The parent of each span, in the order given."""
-    return result(spans, links, effort, rehearsed=False).assignments
-
-
 def result(
     spans: Sequence[Span],
     links: Iterable[tuple[str, str]] = (),
@@ -34,6 +27,7 @@ def result(
     *,
     rehearsed: bool = True,
 ) -> Result:
+    """The parent of each span, in the order given."""
     effort = effort or Effort()
     parents, children = roles(spans)
     if not children:

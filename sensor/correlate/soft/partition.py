@@ -6,13 +6,16 @@ others. A part is a service with all its instances, as they behave alike and are
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 
 from sensor.correlate.soft import offline
 from sensor.correlate.soft.kinds import service_class
+from sensor.correlate.soft.offline import Result
 from sensor.correlate.spans import Assignment, Identity, Span
+
+_Part = tuple[str, list[Span]]
 
 
 def parts_of(span: Span) -> tuple[str, str]:
@@ -41,25 +44,36 @@ def decided(
     return [each for each in assignments if callers[each.span] == part]
 
 
-def assign(
-    spans: Sequence[Span], links: Iterable[tuple[str, str]] = (), workers: int = 1
-) -> list[Assignment]:
+def result(
+    spans: Sequence[Span],
+    links: Iterable[tuple[str, str]] = (),
+    workers: int = 1,
+    *,
+    rehearsed: bool = False,
+) -> Result:
     """The parent of each span, in the order given, which does not depend on the workers."""
     parts = sorted(shared_out(spans).items(), key=lambda part: -len(part[1]))
-    work = partial(_assigned, list(links))
+    work = partial(_assigned, list(links), rehearsed)
     found: dict[Identity, Assignment] = {}
+    expected: dict[Identity, float] = {}
+    for mine in _done(work, parts, workers):
+        found |= {each.span: each for each in mine.assignments}
+        expected |= mine.expected
+    assignments = [found.get(span.id) or Assignment(span.id, None, 1.0, ()) for span in spans]
+    return Result(assignments, expected)
+
+
+def _done(work: Callable[[_Part], Result], parts: list[_Part], workers: int) -> Iterator[Result]:
     if workers == 1 or len(parts) < 2:
-        for part in parts:
-            found |= work(part)
-    else:
-        with ProcessPoolExecutor(min(workers, len(parts))) as pool:
-            for each in pool.map(work, parts):
-                found |= each
-    return [found.get(span.id) or Assignment(span.id, None, 1.0, ()) for span in spans]
+        yield from map(work, parts)
+        return
+    with ProcessPoolExecutor(min(workers, len(parts))) as pool:
+        yield from pool.map(work, parts)
 
 
-def _assigned(
-    links: list[tuple[str, str]], part: tuple[str, list[Span]]
-) -> dict[Identity, Assignment]:
+def _assigned(links: list[tuple[str, str]], rehearsed: bool, part: _Part) -> Result:
     name, spans = part
-    return {each.span: each for each in decided(name, offline.assign(spans, links), spans)}
+    whole = offline.result(spans, links, rehearsed=rehearsed)
+    mine = decided(name, whole.assignments, spans)
+    names = {each.span for each in mine}
+    return Result(mine, {span: whole.expected[span] for span in whole.expected if span in names})

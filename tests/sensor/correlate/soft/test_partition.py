@@ -4,7 +4,7 @@ import pytest
 
 from sensor.correlate.soft.engine import Bounds, Engine
 from sensor.correlate.soft.learning import Effort
-from sensor.correlate.soft.partition import assign, decided, parts_of, shared_out
+from sensor.correlate.soft.partition import decided, parts_of, result, shared_out
 from sensor.correlate.spans import Identity, Span
 from tests.accuracy.traffic import Traffic, keyed, requests
 
@@ -24,9 +24,9 @@ def test_a_call_goes_to_its_caller_and_to_its_callee() -> None:
 
 @pytest.mark.parametrize("traffic", [requests(200, 100), keyed(150, 20)], ids=["nested", "keyed"])
 def test_the_workers_do_not_show(traffic: Traffic) -> None:
-    found = assign(traffic.spans)
+    found = result(traffic.spans).assignments
     assert [each.span for each in found] == [span.id for span in traffic.spans]
-    assert assign(traffic.spans, workers=2) == found
+    assert result(traffic.spans, workers=2).assignments == found
     assert traffic.share_right({each.span: each.parent for each in found}) > 0.97
 
 

@@ -151,6 +151,6 @@ def test_a_rehearsal_tells_how_right_it_is(rate_s: float) -> None:
 
 
 def test_nothing_to_assign() -> None:
-    assert offline.assign([]) == []
-    [only] = offline.assign([call(1)])
+    assert offline.result([]).assignments == []
+    [only] = offline.result([call(1)]).assignments
     assert (only.parent, only.probability, only.candidates) == (None, 1.0, ())
