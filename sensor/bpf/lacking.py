@@ -16,7 +16,7 @@ from sensor.exits import HoptapError
 
 # linux/capability.h. Before the kernel could link many places at once, a probe took CAP_SYS_ADMIN.
 _CAP_SYS_PTRACE, _CAP_SYS_ADMIN, _CAP_PERFMON, _CAP_BPF = 19, 21, 38, 39
-_CAP_CHECKPOINT_RESTORE = 40
+_CAP_DAC_OVERRIDE, _CAP_DAC_READ_SEARCH, _CAP_CHECKPOINT_RESTORE = 1, 2, 40
 # Since Linux 5.15 an attachment can say something to its programs (bpf_get_attach_cookie).
 _RELEASE_MIN = (5, 15)
 _MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}  # and as Debian calls them
@@ -60,10 +60,12 @@ def _reduced() -> Iterator[Missing]:
             "counted",
             "a kernel with CONFIG_DEBUG_INFO_BTF, and /sys mounted",
         )
-    if not _has(_CAP_CHECKPOINT_RESTORE) and not _has(_CAP_SYS_ADMIN):
+    # To pass through /proc/PID/map_files of others, and to follow its links.
+    passes = _has(_CAP_DAC_READ_SEARCH) or _has(_CAP_DAC_OVERRIDE)
+    if not passes or not (_has(_CAP_CHECKPOINT_RESTORE) or _has(_CAP_SYS_ADMIN)):
         yield Missing(
-            "CAP_CHECKPOINT_RESTORE: libraries that were replaced since a process began, and "
-            "those of some file systems, are not looked at",
+            "CAP_CHECKPOINT_RESTORE CAP_DAC_READ_SEARCH: libraries that were replaced since a "
+            "process began, and those of some file systems, are not looked at",
             "AmbientCapabilities as in deploy/hoptap-tap.conf",
         )
 

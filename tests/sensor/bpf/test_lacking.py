@@ -130,7 +130,7 @@ def test_headers_that_may_not_be_looked_at(tmp_path: Path) -> None:
 @pytest.mark.root
 def test_the_right_to_files_that_were_replaced() -> None:
     said = run_without_rights(TELL.replace("missing", "reduced")).stdout
-    assert "CAP_CHECKPOINT_RESTORE" in said
+    assert "CAP_CHECKPOINT_RESTORE CAP_DAC_READ_SEARCH: libraries that were replaced" in said
     assert not any("CAP_CHECKPOINT_RESTORE" in each.what for each in reduced())
 
 
