@@ -306,10 +306,12 @@ static bool could_follow(const struct tls *tls, const uint8_t *data, uint32_t by
     return bytes < TLS_HEADER_BYTES || wire_u16(data + 3) > 0;
 }
 
-static bool is_change_cipher(const struct tls *tls, const uint8_t *data)
+/* Nothing authenticates it, so only where none came yet: in a session under way it is sealed. */
+static bool is_change_cipher(const struct tls *tls, const struct tls_side *side,
+                             const uint8_t *data)
 {
     return data[0] == CONTENT_CHANGE_CIPHER_SPEC && wire_u16(data + 3) == 1 && data[5] == 1 &&
-           !tls_is_13(tls);
+           !tls_is_13(tls) && !side->sequence;
 }
 
 /* A whole candidate, `start` bytes into the buffer. */
@@ -320,7 +322,7 @@ static enum tls_step try_candidate(struct tls *tls, enum direction direction, ui
     const uint8_t *data = side->buffer + start;
     uint32_t end = start + TLS_HEADER_BYTES + wire_u16(data + 3);
     side->missed_bytes += start;
-    if (is_change_cipher(tls, data)) {
+    if (is_change_cipher(tls, side, data)) {
         side->uncertain = false;
         tls_change_cipher(tls, direction, time_ns);
     } else {

@@ -253,7 +253,7 @@ static void gaps_found_again(size_t row)
 static void lost_before_false_header(size_t row, uint32_t which, uint8_t content, uint32_t bytes)
 {
     uint8_t minor = rows[row].version == TLS1_3_VERSION ? 3 : (uint8_t)(rows[row].version & 0xff);
-    uint8_t header[] = {content, 3, minor, (uint8_t)(bytes >> 8), (uint8_t)bytes, 7};
+    uint8_t header[] = {content, 3, minor, (uint8_t)(bytes >> 8), (uint8_t)bytes, 1};
     uint8_t *front = record[which].data, was[sizeof header];
     for (int feeding = 0; feeding < FEEDINGS; feeding++) {
         memcpy(was, front + 20, sizeof was);
@@ -274,7 +274,7 @@ static void lost_before_false_header(size_t row, uint32_t which, uint8_t content
 
 static void false_headers(size_t row)
 {
-    static const uint32_t bytes[] = {2, 31, 600, 16384 + 256};
+    static const uint32_t bytes[] = {1, 2, 600, 16384 + 256}; /* 1: ChangeCipherSpec */
     if (rows[row].version == TLS1_VERSION)
         return; /* chained: after a gap nothing is opened */
     uint32_t which = records - 5;
