@@ -1,5 +1,6 @@
 """A [[tap]] of the configuration: whose TLS library is read, on the host where it runs."""
 
+import os
 import pwd
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +10,12 @@ from sensor.exits import ConfigError, UsageError
 from sensor.setting import setting
 
 KEYS = "keys"
+PID_MAX = 1 << 22  # PID_MAX_LIMIT of linux/threads.h
 TAPS_MAX = 64  # the kernel programs count what each lost in a table of as many
+
+
+def check_name(text: str) -> str:
+    return f"{text!r} is a path, which library is for" if "/" in text else ""
 
 
 def check_path(text: str) -> str:
@@ -20,9 +26,11 @@ def check_path(text: str) -> str:
 class TapSettings:
     id: str = setting("", "needed; names it in messages")
     process: str = setting(
-        "", "of these three one; name of the program, whose processes come, fork and go"
+        "",
+        "of these three one; name of the program, whose processes come, fork and go",
+        check=check_name,
     )
-    pid: int = setting(0, "this process, and those that it forks", low=0, high=1 << 22)
+    pid: int = setting(0, "this process, and those that it forks", low=0, high=PID_MAX)
     library: str = setting(
         "",
         "path of a TLS library or of a program that holds one; every process of this machine that "
@@ -100,6 +108,8 @@ def with_asked(
     asked = [("tap", "plaintext", each) for each in options.get("tap") or ()]
     asked += [("tap-keys", KEYS, each) for each in options.get("tap_keys") or ()]
     for option, mode, target in asked:
+        if problem := _misnamed(target):
+            raise UsageError(f"--{option} {target}: {problem}")
         if target.startswith("/") and not wide:
             raise UsageError(
                 f"--{option} {target}: reads every process that uses it: say --tap-machine-wide, "
@@ -107,6 +117,17 @@ def with_asked(
             )
         taps += (_of_target(target, mode, wide),)
     return taps
+
+
+def _misnamed(target: str) -> str:
+    """What is wrong with it, or ""."""
+    if not target:
+        return "name a process, a PID or a library"
+    if target.isdecimal() and not 1 <= int(target[:8]) <= PID_MAX:
+        return f"a PID is from 1 to {PID_MAX}"
+    if "/" in target and not target.startswith("/"):
+        return f"a library is named by its path from /: {os.path.abspath(target)}"
+    return ""
 
 
 def _of_target(target: str, mode: str, machine_wide: bool) -> TapSettings:

@@ -38,7 +38,7 @@ class Admission:
         owners = {_ROOT} if self.uid is None else {_ROOT, self.uid}
         if os.path.basename(program) != name and not _run_by(process) <= owners:
             return f"not traced: {program} took the name {name}, and root does not run it"
-        return self.objection_to_file(os.stat(f"{PROC}/{process.pid}/exe"), program)
+        return self.objection_to_file(os.stat(f"{processes.living(process.pid)}/exe"), program)
 
     def objection_to_file(self, status: os.stat_result, path: str) -> str:
         """Why its code is not traced, or ""."""
@@ -92,7 +92,7 @@ class Names:
 
 
 def _program(process: Process) -> str:
-    return os.readlink(f"{PROC}/{process.pid}/exe").removesuffix(" (deleted)")
+    return processes.program(process.pid)
 
 
 def _run_by(process: Process) -> set[int]:

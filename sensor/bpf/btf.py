@@ -18,6 +18,8 @@ _MEMBER_BYTES = {4: 12, 5: 12, 6: 8, 13: 8, 15: 12, 19: 12}
 SOCKET_FIELDS = {
     "TASK_FILES": ("task_struct", "files"),
     "TASK_TGID": ("task_struct", "tgid"),
+    "TASK_SIGNAL": ("task_struct", "signal"),
+    "SIGNAL_LIVE": ("signal_struct", "live"),
     "FILES_TABLE": ("files_struct", "fdt"),
     "TABLE_MAX_FDS": ("fdtable", "max_fds"),
     "TABLE_FD": ("fdtable", "fd"),

@@ -13,8 +13,10 @@ _FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 
 def identity(status: os.stat_result) -> tuple[int, ...]:
-    """Of a file, and of what it held then: numbers of removed ones are used again."""
-    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+    """Of a file by the first two, and of what it held then. Not st_ctime: another name or mode is
+    no other content.
+    """
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def open_regular(path: str) -> int:

@@ -7,15 +7,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from sensor.bpf import btf, headers, kernel
+from sensor.bpf import btf, headers, kernel, rights
 from sensor.bpf.admission import Admission
 from sensor.bpf.compile import has_bcc
 from sensor.bpf.libraries import Mode
 from sensor.bpf.tap import Tap
 from sensor.exits import HoptapError
 
-# linux/capability.h. Before the kernel could link many places at once, a probe took CAP_SYS_ADMIN.
-_CAP_SYS_PTRACE, _CAP_SYS_ADMIN, _CAP_PERFMON, _CAP_BPF = 19, 21, 38, 39
+# linux/capability.h
 _CAP_DAC_OVERRIDE, _CAP_DAC_READ_SEARCH, _CAP_CHECKPOINT_RESTORE = 1, 2, 40
 # Since Linux 5.15 an attachment can say something to its programs (bpf_get_attach_cookie).
 _RELEASE_MIN = (5, 15)
@@ -61,8 +60,8 @@ def _reduced() -> Iterator[Missing]:
             "a kernel with CONFIG_DEBUG_INFO_BTF, and /sys mounted",
         )
     # To pass through /proc/PID/map_files of others, and to follow its links.
-    passes = _has(_CAP_DAC_READ_SEARCH) or _has(_CAP_DAC_OVERRIDE)
-    if not passes or not (_has(_CAP_CHECKPOINT_RESTORE) or _has(_CAP_SYS_ADMIN)):
+    passes = rights.has(_CAP_DAC_READ_SEARCH) or rights.has(_CAP_DAC_OVERRIDE)
+    if not passes or not (rights.has(_CAP_CHECKPOINT_RESTORE) or rights.has(rights.CAP_SYS_ADMIN)):
         yield Missing(
             "CAP_CHECKPOINT_RESTORE CAP_DAC_READ_SEARCH: libraries that were replaced since a "
             "process began, and those of some file systems, are not looked at",
@@ -76,7 +75,7 @@ def _remedy(problem: str, target: str, mode: Mode) -> str:
     if "not traced: " in problem:
         return "see user and any_owner of [[tap]] in deploy/hoptap.toml"
     if os.strerror(errno.EACCES) in problem or os.strerror(errno.EPERM) in problem:
-        if _lacking_rights():
+        if rights.lacking():
             return "see the rights above"
         return (
             "it is guarded from this process: run the sensor outside of containers (user "
@@ -102,7 +101,7 @@ def _missing() -> Iterator[Missing]:
     if not kernel.UPROBE_TYPE.exists():
         how = "a kernel with CONFIG_UPROBE_EVENTS and CONFIG_BPF_EVENTS, and /sys mounted"
         yield Missing(f"uprobes ({kernel.UPROBE_TYPE})", how)
-    if lacking := _lacking_rights():
+    if lacking := rights.lacking():
         names = " ".join(lacking)
         how = f"run as root, or with AmbientCapabilities={names}; in a container, --cap-add"
         yield Missing(names, how)
@@ -121,28 +120,6 @@ def _missing() -> Iterator[Missing]:
             "the right to read memory of processes",
             "boot with lockdown=integrity instead of confidentiality",
         )
-
-
-def _lacking_rights() -> list[str]:
-    return [name for name, *numbers in _rights() if not any(map(_has, numbers))]
-
-
-def _rights() -> Iterator[tuple[str, int] | tuple[str, int, int]]:
-    """A capability, and the numbers of those that give this right."""
-    yield "CAP_SYS_PTRACE", _CAP_SYS_PTRACE
-    if kernel.has_multi():
-        yield "CAP_BPF", _CAP_BPF, _CAP_SYS_ADMIN
-        yield "CAP_PERFMON", _CAP_PERFMON, _CAP_SYS_ADMIN
-    else:
-        yield "CAP_SYS_ADMIN", _CAP_SYS_ADMIN
-
-
-def _has(capability: int) -> bool:
-    for line in _text(Path("/proc/self/status")).splitlines():
-        name, _, value = line.partition(":")
-        if name == "CapEff":
-            return bool(int(value, 16) >> capability & 1)
-    return False
 
 
 def _text(path: Path) -> str:

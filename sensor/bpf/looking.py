@@ -31,18 +31,22 @@ class Looking:
         return True
 
     def library(self, file: CodeFile) -> Library | str | None:
-        """Or why it cannot be tapped; read once, however many processes use it."""
+        """Or why it cannot be tapped; read once, however many processes use it. Raises OSError,
+        which says nothing of the file: its process may just have ended.
+        """
         if file.identity not in self._known:
             if len(self._known) == _FILES_MAX:
                 self._known.clear()
             began_s = time.thread_time()
-            self._known[file.identity] = find(file, file.name, self._mode)
-            self._spent_s += time.thread_time() - began_s
+            try:
+                self._known[file.identity] = find(file, file.name, self._mode)
+            finally:
+                self._spent_s += time.thread_time() - began_s
         return self._known[file.identity]
 
 
 def find(file: CodeFile | str | int, name: str, mode: Mode) -> Library | str | None:
-    """What the file has; or why it cannot be tapped, which begins with `name`."""
+    """What the file has; or why it cannot be tapped, which begins with `name`. Raises OSError."""
     try:
         if not isinstance(file, CodeFile):
             return libraries.find(file, mode)
@@ -50,6 +54,4 @@ def find(file: CodeFile | str | int, name: str, mode: Mode) -> Library | str | N
             return libraries.find(fd, mode)
     except (ElfError, Unsuited) as error:
         problem = str(error)
-    except OSError as error:
-        problem = error.strerror or str(error)
     return f"{name}: {problem}" if name else problem

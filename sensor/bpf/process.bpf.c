@@ -92,15 +92,28 @@ INLINE int end_process(void)
     return 0;
 }
 
-/* Raw tracepoint sched_process_exit. */
+/* Of its process the first thread may end before others. */
+INLINE bool is_last_thread(u64 task)
+{
+#ifdef TASK_SIGNAL
+    u64 signal = 0;
+    u32 live = 0;
+    return bpf_probe_read_kernel(&signal, sizeof signal, (void *)(task + TASK_SIGNAL)) == 0 &&
+           bpf_probe_read_kernel(&live, sizeof live, (void *)(signal + SIGNAL_LIVE)) == 0 && !live;
+#else /* as long as it is the first that ends last */
+    u64 thread = bpf_get_current_pid_tgid();
+    return thread >> 32 == (u32)thread;
+#endif
+}
+
+/* Raw tracepoint sched_process_exit: of a thread, which do_exit() does not count any more. */
 int on_exit(struct bpf_raw_tracepoint_args *ctx)
 {
-    u64 thread = bpf_get_current_pid_tgid();
     u32 pid = process_id();
-    if (thread >> 32 != (u32)thread)
+    if (!is_last_thread(ctx->args[0]))
         return 0;
     traced.delete(&pid);
-    grow_up(thread >> 32);
+    grow_up(bpf_get_current_pid_tgid() >> 32);
     return end_process();
 }
 

@@ -1,9 +1,10 @@
 """Processes by name or number, and the files whose code they run, as /proc shows them."""
 
+import errno
 import os
 import re
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,6 +17,7 @@ _MAPS_BYTES_MAX = 16 * 1024 * 1024  # 65,530 mappings, as many as the kernel all
 _COMM_BYTES_MAX = 15  # TASK_COMM_LEN without its zero
 # fields of /proc/PID/stat (proc(5)), counted from behind the name
 _START_TIME, _MEMORY_BYTES, _STACK_START = 19, 20, 25
+_OUT_OF_MEANS = errno.EMFILE, errno.ENFILE, errno.ENOMEM  # of the sensor, and for a while
 # start-end perms offset device inode path
 _MAPPING = re.compile(rb"^(\w+-\w+) ..x. \w+ (\w+:\w+ [1-9]\d*) +(.*)$", re.MULTILINE)
 
@@ -45,22 +47,54 @@ class CodeFile:
 
 
 def process(pid: int) -> Process | None:
-    """None if there is none, or it has no memory of its own: ended, or of the kernel."""
+    """None if there is none, or it has no memory of its own: ended, or of the kernel.
+
+    Raises OSError when it cannot be told, for want of descriptors or memory.
+    """
+    first = _stat(f"{PROC}/{pid}")
+    alive = _stat(living(pid)) if _has_ended(first) else first
+    if _has_ended(alive) or alive[_MEMORY_BYTES] == "0":
+        return None
+    return Process(pid, (first[_START_TIME], alive[_STACK_START]))
+
+
+def living(pid: int) -> str:
+    """Where /proc has its memory and files: of its first thread, or of one that outlived it."""
+    first = f"{PROC}/{pid}"
+    if _has_ended(_stat(first)):
+        with suppress(OSError):
+            for each in os.listdir(f"{first}/task"):
+                if not _has_ended(_stat(f"{first}/task/{each}")):
+                    return f"{PROC}/{each}"
+    return first
+
+
+def has_lost_first_thread(pid: int) -> bool:
+    """By which the kernel finds the memory that breakpoints go to."""
+    return living(pid) != f"{PROC}/{pid}"
+
+
+def _stat(directory: str) -> list[str]:
+    """From the state on; [] when it has ended. Raises OSError when it cannot be told."""
     try:
-        fields = Path(PROC, str(pid), "stat").read_text(errors="replace").rpartition(")")[2].split()
-    except OSError:
-        return None
-    if fields[0] in "ZX" or fields[_MEMORY_BYTES] == "0":
-        return None
-    return Process(pid, (fields[_START_TIME], fields[_STACK_START]))
+        text = Path(directory, "stat").read_text(errors="replace")
+    except OSError as error:
+        if error.errno in _OUT_OF_MEANS:
+            raise
+        return []
+    return text.rpartition(")")[2].split()
+
+
+def _has_ended(fields: list[str]) -> bool:
+    return not fields or fields[0] in "ZX"
 
 
 def named(name: str) -> Iterator[Process]:
     """Those whose program, or the name they took, is this."""
     ours = os.getpid()
-    for entry in os.scandir(PROC):
-        if entry.name.isdecimal() and int(entry.name) != ours and _is_named(entry.path, name):
-            found = process(int(entry.name))
+    for pid in _numbered():
+        if pid != ours and _is_named(pid, name):
+            found = process(pid)
             if found:
                 yield found
 
@@ -93,7 +127,7 @@ def code_files(of: Process) -> list[CodeFile]:
     """Its program and libraries, at most FILES_MAX. Raises OSError when it has ended, or may not be
     looked at; a file that may not be is among them, and cannot be opened.
     """
-    base = f"{PROC}/{of.pid}"
+    base = living(of.pid)
     found: dict[bytes, CodeFile] = {}
     for match in _MAPPING.finditer(_maps(f"{base}/maps")):
         span, file, name = match.groups()
@@ -138,19 +172,21 @@ def _numbers(file: bytes) -> tuple[int, int]:
 
 
 def _parents() -> Iterator[tuple[int, int]]:
-    for entry in os.scandir(PROC):
-        if entry.name.isdecimal():
-            try:
-                with open(f"{entry.path}/stat", encoding="utf-8", errors="replace") as file:
-                    yield int(entry.name), int(file.read().rpartition(")")[2].split()[1])
-            except OSError:
-                continue  # ended
+    for pid in _numbered():
+        fields = _stat(f"{PROC}/{pid}")
+        if fields:
+            yield pid, int(fields[1])
+
+
+def _numbered() -> list[int]:
+    with os.scandir(PROC) as entries:
+        return [int(each.name) for each in entries if each.name.isdecimal()]
 
 
 def _link(pid: int) -> str:
     """Its program; another for each that cannot be told."""
     try:
-        return os.readlink(f"{PROC}/{pid}/exe")
+        return program(pid)
     except OSError:
         return str(pid)
 
@@ -160,16 +196,23 @@ def _plain(span: str) -> str:
     return "-".join(f"{int(each, 16):x}" for each in span.split("-"))
 
 
-def _is_named(directory: str, name: str) -> bool:
+def _is_named(pid: int, name: str) -> bool:
     try:
-        with open(f"{directory}/comm", "rb") as file:
+        with open(f"{PROC}/{pid}/comm", "rb") as file:
             comm = os.fsdecode(file.read().rstrip(b"\n"))
         if comm == name[:_COMM_BYTES_MAX]:
-            return len(name) <= _COMM_BYTES_MAX or _program(directory) == name
-        return _program(directory) == name
-    except OSError:
+            return len(name) <= _COMM_BYTES_MAX or os.path.basename(program(pid)) == name
+        return os.path.basename(program(pid)) == name
+    except OSError as error:
+        if error.errno in _OUT_OF_MEANS:
+            raise
         return False  # ended, or a thread of the kernel, which has no program
 
 
-def _program(directory: str) -> str:
-    return os.path.basename(os.readlink(f"{directory}/exe").removesuffix(" (deleted)"))
+def program(pid: int) -> str:
+    """Its path. Raises OSError, when it has ended or may not be looked at."""
+    try:
+        found = os.readlink(f"{PROC}/{pid}/exe")
+    except FileNotFoundError:
+        found = os.readlink(f"{living(pid)}/exe")
+    return found.removesuffix(" (deleted)")

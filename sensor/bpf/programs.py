@@ -1,5 +1,6 @@
 """The kernel programs, loaded once for every tap of this process, and their maps."""
 
+import errno
 import json
 import os
 import socket
@@ -9,18 +10,17 @@ import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
 
-from sensor.bpf import headers, kernel
+from sensor.bpf import headers, kernel, rights
 from sensor.bpf.kernel import Probe
-from sensor.exits import HoptapError
+from sensor.bpf.watched import Following, Watched
+from sensor.exits import Exit, HoptapError
 
 RING_BYTES = 16 * 1024 * 1024  # a power of two: a second at 16 MB/s of plaintext
 _LOAD_TIMEOUT_S = 60  # BCC takes 2 s; a loaded machine ten times that
 _FDS_MAX = 128
 _CLOSERS_MAX = 32
 _NAMES_BYTES_MAX = 8192
-_NAME_BYTES_MAX = 15  # TASK_COMM_LEN without its zero
 # enum loss of tap.bpf.h, in its order
 LOSSES = ("ring", "unreadable", "long", "call", "fork")
 _SAID_AT_ONCE = 64  # UNSAID_AT_ONCE of tap.bpf.h
@@ -31,20 +31,25 @@ _TRACEPOINTS = {
 }
 
 
+_REFUSED = errno.EPERM, errno.EACCES
+_PASSING = errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN
+
+
 class TapError(HoptapError):
-    """Why a tap cannot be opened."""
+    """Why a tap cannot be opened. By default something is to be changed before it can be."""
 
+    def __init__(self, line: str, code: Exit = Exit.CONFIGURATION) -> None:
+        super().__init__(line)
+        self.code = code
 
-@dataclass(frozen=True, slots=True)
-class Following:
-    """The taps of a process: struct traced of tap.bpf.h."""
-
-    taps: frozenset[int] = frozenset()
-    fork_waits: bool = True  # until somebody attaches to it; else a file's breakpoints do already
-
-    def packed(self) -> bytes:
-        bits = sum(1 << each for each in self.taps)
-        return struct.pack("=QII", bits, min(self.taps, default=0), self.fork_waits)
+    @classmethod
+    def of(cls, subject: str, error: OSError) -> "TapError":
+        code = Exit.CONFIGURATION
+        if error.errno in _REFUSED:
+            code = Exit.PERMISSION
+        elif error.errno in _PASSING:
+            code = Exit.INPUT
+        return cls(f"{subject}: {error.strerror or error}", code)
 
 
 class Programs:
@@ -53,7 +58,11 @@ class Programs:
     def __init__(self, ring_bytes: int = RING_BYTES, multi: bool | None = None) -> None:
         """Compiles and loads. `multi`: one link for many places. Raises TapError."""
         self._multi = kernel.has_multi() if multi is None else multi
-        self._fds = _load(ring_bytes, self._multi)
+        try:
+            self._fds = _load(ring_bytes, self._multi)
+        except OSError as error:
+            raise TapError.of("tap", error) from None
+        self.watched = Watched(self._fds["names"])  # whose birth is told
         self._links: dict[str, int] = {}
         self._saying = threading.Lock()
         self._cpus = kernel.possible_cpus()
@@ -84,17 +93,9 @@ class Programs:
         try:
             self._links[program] = kernel.attach_tracepoint(self._fds[program], name)
         except OSError as error:
-            raise TapError(f"tap: tracepoint {name}: {error.strerror}") from None
+            raise TapError.of(f"tap: tracepoint {name}", error) from None
 
-    def watch(self, name: str, taps: "Following | None" = None) -> None:
-        """Tell of processes that begin under this name, which are of these taps from then on.
-
-        Raises OSError.
-        """
-        key = name.encode(errors="replace")[:_NAME_BYTES_MAX].ljust(_NAME_BYTES_MAX + 1, b"\0")
-        kernel.put(self._fds["names"], key, (taps or Following()).packed())
-
-    def follow(self, pid: int, taps: "Following") -> None:
+    def follow(self, pid: int, taps: Following) -> None:
         """Its forks as well. Raises OSError."""
         kernel.put(self._fds["traced"], struct.pack("=I", pid), taps.packed())
 
@@ -163,14 +164,22 @@ def _load(ring_bytes: int, multi: bool) -> dict[str, int]:
                 check=False,
             )  # fmt: skip
         except subprocess.TimeoutExpired:
-            raise TapError(f"tap: BCC did not end within {_LOAD_TIMEOUT_S} s") from None
+            said = f"tap: BCC did not end within {_LOAD_TIMEOUT_S} s"
+            raise TapError(said, Exit.INPUT) from None
         theirs.close()
         names, fds, _, _ = socket.recv_fds(
             ours, _NAMES_BYTES_MAX, _FDS_MAX, socket.MSG_CMSG_CLOEXEC
         )
     if done.returncode != 0 or not names:
-        raise TapError(f"tap: {_reason(done.stderr.decode(errors='replace'))}")
+        raise _failure(done.stderr.decode(errors="replace"))
     return dict(zip(json.loads(names), fds, strict=True))
+
+
+def _failure(said: str) -> TapError:
+    if lacking := rights.lacking():
+        return TapError(f"tap: needs {' '.join(lacking)}: see hoptap check", Exit.PERMISSION)
+    refused = os.strerror(errno.EPERM) in said
+    return TapError(f"tap: {_reason(said)}", Exit.PERMISSION if refused else Exit.CONFIGURATION)
 
 
 def _reason(said: str) -> str:

@@ -9,36 +9,41 @@ tap.losses()                  # {"ring_events": 0, "ring_bytes": 0, ...}: each o
 tap.close()                   # may be called twice; nothing is left in the kernel
 """
 
+import errno
 import os
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from sensor.bpf import files, processes
 from sensor.bpf.admission import Admission, Names
 from sensor.bpf.births import Births
-from sensor.bpf.kernel import Probe
 from sensor.bpf.libraries import Library, Mode
 from sensor.bpf.looking import LATE, Looking, find
+from sensor.bpf.probed import ProbedFiles, attach
 from sensor.bpf.processes import CodeFile, Process
-from sensor.bpf.programs import Following, Programs, TapError, close_all
+from sensor.bpf.programs import Programs, TapError, close_all
+from sensor.bpf.watched import Following
+from sensor.exits import Exit
 
 TAPS_MAX = 64  # of tap.bpf.h
 _EVERY_PROCESS = -1
 _SELECTIVE = 1 << 15  # of a cookie: tap.bpf.h
 _NO_PROCESS = "there is no such process"
 _NO_LIBRARY = "uses no TLS library that is known"
+_NO_FIRST_THREAD = "its first thread has ended, without which only machine_wide can trace it"
+_REFUSALS = os.strerror(errno.EACCES), os.strerror(errno.EPERM)
 _PROBLEMS_MAX = 8  # that are told at once
 
 
 @dataclass(slots=True)
 class _Traced:
-    """What is attached to a process; `links` are closed with it."""
+    """What is attached to a process, closed with it."""
 
-    places: list[tuple[Library, CodeFile]] = field(default_factory=list)
-    links: list[int] = field(default_factory=list)
-    files: set[tuple[int, ...]] = field(default_factory=set)  # looked at, with a library or not
-    problems: list[str] = field(default_factory=list)
+    probed: ProbedFiles = field(default_factory=ProbedFiles)
+    unfit: dict[tuple[int, ...], str] = field(default_factory=dict)  # by file: why, or "": no TLS
+    watched: bool = False
 
 
 class _Shared:
@@ -73,7 +78,7 @@ class _Shared:
         programs.close()
 
     def claim(self, tap: "Tap", process: Process) -> "Tap":
-        """Whose process it is: traced by two, its bytes would count twice."""
+        """Whose process it is: traced by two, its bytes would count twice. Raises OSError."""
         first = self._claims.setdefault((process, tap.mode), tap)
         if first is tap:
             self._follow_forks(process.pid)
@@ -82,7 +87,8 @@ class _Shared:
     def disclaim(self, tap: "Tap", process: Process) -> None:
         if self._claims.get((process, tap.mode)) is tap:
             del self._claims[process, tap.mode]
-            self._follow_forks(process.pid)
+            with suppress(OSError):  # then forks are told of whom nobody takes
+                self._follow_forks(process.pid)
 
     def _follow_forks(self, pid: int) -> None:
         """Of a process as long as a tap has it."""
@@ -124,8 +130,8 @@ class Tap:
         """
         if "/" in target and not machine_wide:
             raise TapError(
-                f"tap {target}: a path traces every process that uses this file; "
-                "name a process, or say machine_wide as well"
+                f"tap {target}: a path traces every process that uses this file, "
+                "which machine_wide is to allow"
             )
         if not 0 <= number < TAPS_MAX:
             raise TapError(f"tap {target}: there can be {TAPS_MAX} taps")
@@ -133,7 +139,7 @@ class Tap:
         self._lock = threading.Lock()
         self._programs: Programs | None = None
         self._traced: dict[Process, _Traced] = {}
-        self._everywhere: dict[tuple[int, ...], list[int]] = {}
+        self._everywhere = ProbedFiles()
         self._looking = Looking(mode)
         self._lost_before: dict[str, int] = {}
         self._began = ""  # of the process that a PID meant
@@ -153,7 +159,7 @@ class Tap:
     @property
     def processes(self) -> list[int]:
         """Which are traced now; none are listed of a machine-wide tap."""
-        return sorted(each.pid for each, traced in self._traced.items() if traced.places)
+        return sorted(each.pid for each, traced in self._traced.items() if traced.probed)
 
     @property
     def selective(self) -> bool:
@@ -174,9 +180,13 @@ class Tap:
             self._lost_before = self._programs.losses(self.number)
             if self.mode == "plaintext":
                 self._programs.find_sockets()
+            if not self.target.isdecimal() and "/" not in self.target:
+                self._watch(self.target, None)
             self.refresh()
             if self._problem and "/" in self.target:
-                raise TapError(f"tap {self.target}: {self._problem}")
+                refused = any(map(self._problem.endswith, _REFUSALS))
+                code = Exit.PERMISSION if refused else Exit.CONFIGURATION
+                raise TapError(f"tap {self.target}: {self._problem}", code)
         except BaseException:
             self.close()
             raise
@@ -191,14 +201,14 @@ class Tap:
         """The child was just forked: it runs what its parent does."""
         with self._lock:
             traced = next((each for of, each in self._traced.items() if of.pid == parent), None)
-            process = processes.process(child)
-            if self._programs is None or traced is None or process is None:
+            if self._programs is None or traced is None:
                 return
-            if process not in self._traced and _shared.claim(self, process) is self:
-                own = _Traced(files=set(traced.files))
-                for library, file in traced.places:
-                    self._probe(library, file.seen_by(child), child, own)
-                self._traced[process] = own
+            with suppress(OSError):  # what is left out the next look finds
+                process = processes.process(child)
+                if process and process not in self._traced and _shared.claim(self, process) is self:
+                    own = self._traced[process] = _Traced(unfit=dict(traced.unfit))
+                    for library, file in traced.probed.of_process():
+                        self._probe(library, file.seen_by(child), child, own.probed)
 
     def losses(self) -> dict[str, int]:
         """Of this tap: by reason, `<reason>_events` and `<reason>_bytes`."""
@@ -213,15 +223,15 @@ class Tap:
         with self._lock:
             if self._programs is None:
                 return
-            links = [link for traced in self._traced.values() for link in traced.links]
-            links += [link for each in self._everywhere.values() for link in each]
-            close_all(links)
-            self._traced, self._everywhere, self._programs = {}, {}, None
+            all_probed = [self._everywhere, *(each.probed for each in self._traced.values())]
+            close_all([link for each in all_probed for link in each.links()])
+            self._programs.watched.forget(self.number)
+            self._traced, self._everywhere, self._programs = {}, ProbedFiles(), None
         _shared.leave(self)
 
     def _opened(self) -> Programs:
         if self._programs is None:
-            raise TapError(f"tap {self.target}: is not open")
+            raise TapError(f"tap {self.target}: is not open", Exit.INTERNAL)
         return self._programs
 
     def _refresh(self) -> None:
@@ -250,25 +260,19 @@ class Tap:
         wanted = self._wanted()
         problems = []
         for each in wanted:
-            traced = self._traced.get(each)
-            if traced is None:
-                traced = self._traced[each] = _Traced()
-                self._opened().watch(processes.name(each), following(self))
-            other = _shared.claim(self, each)
-            if other is self:
-                self._trace(each, traced)
-            else:
-                problems.append(f"process {each.pid} is traced by tap {other.target} already")
-            problems += traced.problems
+            try:
+                problems += self._trace(each, self._traced.setdefault(each, _Traced()))
+            except OSError as error:
+                problems.append(f"process {each.pid}: {error.strerror}")
         gone: list[int] = []
         for each in self._traced.keys() - wanted:
-            gone += self._traced.pop(each).links
+            gone += self._traced.pop(each).probed.links()
             _shared.disclaim(self, each)
+            self._opened().watched.release(self.number, each)
         close_all(gone)
         objections = self._refuse()
         problems += [LATE] * self._looking.late
         if not wanted:
-            self._watch_for()
             problems += objections or [_NO_PROCESS]
         elif not self.processes and not problems:
             problems.append(_NO_LIBRARY)
@@ -282,52 +286,71 @@ class Tap:
                 self._opened().leave(each.pid)
         return list(self._names.refused.values())
 
-    def _watch_for(self) -> None:
-        if not self.target.isdecimal():
-            self._opened().watch(self.target, following(self))
-
-    def _trace(self, process: Process, traced: _Traced) -> None:
+    def _trace(self, process: Process, traced: _Traced) -> list[str]:
+        """What is wrong with it. Raises OSError."""
+        if not traced.watched:
+            self._watch(processes.name(process), process)
+            traced.watched = True
+        other = _shared.claim(self, process)
+        if other is not self:
+            return [f"process {process.pid} is traced by tap {other.target} already"]
         try:
-            found = processes.code_files(process)
+            problems = list(self._trace_files(process, traced))
         except OSError as error:
-            if processes.process(process.pid) == process:
-                traced.problems = [f"process {process.pid}: {error.strerror}"]
-            return
+            problems = [f"process {process.pid}: {error.strerror}"]
+        return problems if problems and processes.process(process.pid) == process else []
+
+    def _watch(self, name: str, holder: Process | None) -> None:
+        self._opened().watched.hold(name, self.number, not self.selective, holder)
+
+    def _trace_files(self, process: Process, traced: _Traced) -> Iterator[str]:
+        """What is wrong with them. Raises OSError."""
+        found = processes.code_files(process)
         if len(found) == processes.FILES_MAX:
-            problem = f"process {process.pid}: only {len(found)} of its files are looked at"
-            traced.problems += [problem] if problem not in traced.problems else ()
+            yield f"process {process.pid}: only {len(found)} of its files are looked at"
         for file in found:
-            if file.identity in traced.files:
+            if traced.probed.has(file.identity):
                 continue
-            if not self._looking.has_time(file):
-                return
-            traced.files.add(file.identity)
+            if file.identity not in traced.unfit:
+                if not self._looking.has_time(file):
+                    return
+                problem = self._trace_code(file, process.pid, traced)
+            else:
+                problem = traced.unfit[file.identity]
+            if problem:
+                yield problem
+
+    def _trace_code(self, file: CodeFile, pid: int, traced: _Traced) -> str:
+        """What is wrong with it, now or, as it is `unfit`, for good."""
+        try:
             library = self._looking.library(file)
             if isinstance(library, Library):
-                self._probe(library, file, process.pid, traced)
-            elif library:
-                traced.problems.append(library)
-
-    def _probe(self, library: Library, file: CodeFile, pid: int, traced: _Traced) -> None:
-        try:
-            with file.opened() as fd:
-                problem = "" if self.target.isdecimal() else self._names.objection(fd, file.name)
-                if not problem and self.selective:
-                    problem = self._trace_everywhere(library, fd)
-                elif not problem:
-                    links = self._attach(library, fd, pid)
-                    problem = links if isinstance(links, str) else ""
-                    traced.links += links if isinstance(links, list) else ()
+                return self._probe(library, file, pid, traced.probed)
         except OSError as error:
-            problem = f"{file.name}: {error.strerror}"
-        if problem:
-            traced.problems.append(problem)
-        else:
-            traced.places.append((library, file))
+            return f"{file.name}: {error.strerror}"
+        traced.probed.renew(file.identity, None)
+        traced.unfit[file.identity] = library or ""
+        return library or ""
+
+    def _probe(self, library: Library, file: CodeFile, pid: int, probed: ProbedFiles) -> str:
+        """What is wrong with it. Raises OSError."""
+        with file.opened() as fd:
+            problem = "" if self.target.isdecimal() else self._names.objection(fd, file.name)
+            if problem:
+                return problem
+            if self.selective:
+                self._trace_everywhere(library, fd)
+            if not probed.renew(file.identity, library):
+                links = [] if self.selective else self._attach(library, fd, pid)
+                probed.add(file.identity, library, links, file)
+        return ""
 
     def _found(self) -> Iterator[Library | str | None]:
         if "/" in self.target:
-            yield find(self.target, "", self.mode)
+            try:
+                yield find(self.target, "", self.mode)
+            except OSError as error:
+                yield error.strerror
             return
         wanted = self._wanted()
         if not wanted:
@@ -339,45 +362,30 @@ class Tap:
                 yield f"process {each.pid}: {error.strerror}"
 
     def _trace_file(self) -> list[str]:
-        """By path, so a file that was replaced is traced as well, from then on."""
+        """By path, so a file that was replaced is traced as well, from then on. Raises OSError."""
         with files.opened(self.target) as fd:
-            if files.identity(os.fstat(fd)) in self._everywhere:
+            identity = files.identity(os.fstat(fd))
+            if self._everywhere.has(identity):
                 return []
             library = find(fd, "", self.mode)
-            if not isinstance(library, Library):
-                return [library or _NO_LIBRARY]
-            problem = self._trace_everywhere(library, fd)
-        return [problem] if problem else []
+            if isinstance(library, Library):
+                self._trace_everywhere(library, fd)
+                return []
+            self._everywhere.renew(identity, None)
+            return [library or _NO_LIBRARY]
 
-    def _trace_everywhere(self, library: Library, fd: int) -> str:
-        """What is wrong with it. Raises OSError."""
+    def _trace_everywhere(self, library: Library, fd: int) -> None:
+        """Raises OSError."""
         identity = files.identity(os.fstat(fd))
-        if identity in self._everywhere:
-            return ""
-        links = self._attach(library, fd, _EVERY_PROCESS)
-        if isinstance(links, str):
-            return links
-        self._everywhere[identity] = links
-        return ""
+        if not self._everywhere.renew(identity, library):
+            self._everywhere.add(identity, library, self._attach(library, fd, _EVERY_PROCESS))
 
-    def _attach(self, library: Library, fd: int, pid: int) -> list[int] | str:
-        """To all of its places in the open file, or why to none."""
-        path = files.path_of(fd)
-        groups: dict[tuple[str, bool], list[Probe]] = {}
-        for place in library.places:
-            parts = (library.state_at, library.random_at, library.server_at)
-            cookie = self.number | place.does << 8 | (_SELECTIVE if self.selective else 0)
-            cookie |= sum(part << 16 * number for number, part in enumerate(parts, 1))
-            probes = groups.setdefault((place.program, place.returns), [])
-            probes.append(Probe(place.offset, cookie))
-        links: list[int] = []
-        try:
-            for (program, returns), probes in groups.items():
-                links += self._opened().attach(program, path, probes, returns=returns, pid=pid)
-        except OSError as error:
-            close_all(links)
-            return f"{library.name}: {error.strerror}"
-        return links
+    def _attach(self, library: Library, fd: int, pid: int) -> list[int]:
+        """Raises OSError."""
+        if pid != _EVERY_PROCESS and processes.has_lost_first_thread(pid):
+            raise OSError(errno.ESRCH, _NO_FIRST_THREAD)
+        told = self.number | (_SELECTIVE if self.selective else 0)
+        return attach(self._opened(), library, fd, told, pid)
 
 
 def following(*taps: Tap) -> Following:

@@ -30,6 +30,25 @@ def test_a_library_is_asked_for_twice(option: str) -> None:
         with_asked((), {option: [LIBRARY]})
 
 
+@pytest.mark.parametrize("option", ["tap", "tap_keys"])
+@pytest.mark.parametrize(
+    ("target", "problem"),
+    [
+        ("0", "a PID is from 1 to 4194304"),
+        ("4194305", "a PID is from 1 to 4194304"),
+        ("9" * 5000, "a PID is from 1 to 4194304"),
+        ("./libssl.so.3", "named by its path from /: /"),
+        ("lib/libssl.so.3", "named by its path from /: /"),
+        ("", "name a process, a PID or a library"),
+    ],
+)
+def test_what_can_be_no_target_is_refused(option: str, target: str, problem: str) -> None:
+    for wide in (False, True):
+        with pytest.raises(UsageError, match=problem) as raised:
+            with_asked((), {option: [target], "tap_machine_wide": wide})
+        assert "machine" not in str(raised.value)
+
+
 def of_tap(settings: Settings) -> list[Finding]:
     return [each for each in tap_findings(settings) if each.subject == "tap a"]
 

@@ -19,7 +19,9 @@ from sensor.bpf import (
     missing,
     missing_for,
     reduced,
+    rights,
 )
+from sensor.exits import Exit
 from tests.command import ROOT
 from tests.lab.talkers.peers import python, started
 
@@ -46,12 +48,39 @@ def test_without_rights_it_says_so_in_a_line() -> None:
     said = run_without_rights(OPEN)
     assert said.returncode != 0
     last = said.stderr.splitlines()[-1]
-    assert last.startswith("sensor.bpf.programs.TapError: tap: BCC: ")
+    assert last == (
+        "sensor.bpf.programs.TapError: tap: needs CAP_SYS_PTRACE CAP_BPF CAP_PERFMON: "
+        "see hoptap check"
+    )
+
+
+CODE = """
+from sensor.bpf import Tap, TapError
+try:
+    Tap(0, "none").open()
+except TapError as error:
+    print(int(error.code))
+"""
+
+
+@pytest.mark.root
+def test_a_right_that_is_missing_is_no_defect() -> None:
+    assert run_without_rights(CODE).stdout == f"{Exit.PERMISSION:d}\n"
+
+
+@pytest.mark.root
+def test_a_compiler_that_is_missing_is_no_defect(tmp_path: Path) -> None:
+    """Headers of nobody: BCC has nothing to compile with."""
+    done = subprocess.run(
+        [sys.executable, "-c", CODE], env=os.environ | {"BCC_KERNEL_SOURCE": str(tmp_path)},
+        cwd=ROOT, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.stdout == f"{Exit.CONFIGURATION:d}\n"
 
 
 def test_rights_before_linux_6_10(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kernel, "has_multi", lambda: False)
-    monkeypatch.setattr(lacking, "_has", lambda capability: False)
+    monkeypatch.setattr(rights, "has", lambda capability: False)
     assert "CAP_SYS_PTRACE CAP_SYS_ADMIN" in [each.what for each in missing()]
 
 
@@ -169,7 +198,7 @@ def test_a_process_that_may_not_be_looked_at(
 ) -> None:
     denied = f"process 1: {os.strerror(errno.EACCES)}"
     monkeypatch.setattr(Tap, "look", lambda tap: denied)
-    monkeypatch.setattr(lacking, "_has", lambda capability: not lacks)
+    monkeypatch.setattr(rights, "has", lambda capability: not lacks)
     [found] = missing_for("1")
     assert (found.what, found.how.startswith(how)) == (denied, True)
 

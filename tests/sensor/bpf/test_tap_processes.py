@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from sensor.bpf import Tap, TapError, libraries, processes
+from sensor.exits import Exit
 from tests.command import ROOT
 from tests.lab.talkers import peers
 from tests.lab.talkers.client import text
@@ -310,8 +311,9 @@ def _exists(kind: int, number: int) -> bool:
 
 
 def test_a_path_is_traced_only_if_asked_for_twice() -> None:
-    with pytest.raises(TapError, match="every process that uses this file"):
+    with pytest.raises(TapError, match="every process that uses this file") as raised:
         Tap(0, "/usr/lib/x86_64-linux-gnu/libssl.so.3")
+    assert raised.value.code is Exit.CONFIGURATION
 
 
 @pytest.mark.parametrize(
@@ -323,8 +325,9 @@ def test_no_library(tmp_path: Path, content: bytes | None, problem: str) -> None
     if content is not None:
         path.write_bytes(content)
     tap = Tap(0, str(path), machine_wide=True)
-    with pytest.raises(TapError, match=problem):
+    with pytest.raises(TapError, match=problem) as raised:
         tap.open()
+    assert raised.value.code is Exit.CONFIGURATION
     with pytest.raises(TapError, match="is not open"):
         tap.losses()
 
