@@ -5,7 +5,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
@@ -72,22 +72,22 @@ def replay(options: Options, settings: Settings, hasher: Hasher) -> Exit:
     outputs = Outputs(metrics, WhenFull.WAIT, lambda line: None)  # raise_failure says it
     failure: InputError | None = None
     stopped: list[int] = []
-    try:
-        asked = settings if options.sinks else replace(settings, sink=())
-        for sink in _sinks(options, metrics, report, aliases_of(asked, hasher)):
-            outputs.add(sink, QUEUE_RECORDS)  # a pipe waits here for its reader
-        _add_receivers(outputs, Sinks(asked, hasher, metrics.exports), report)
-        with _stopped_by_signals(sensor.workers.stop, stopped):
+    with ExitStack() as signals:
+        try:
+            asked = settings if options.sinks else replace(settings, sink=())
+            for sink in _sinks(options, metrics, report, aliases_of(asked, hasher)):
+                outputs.add(sink, QUEUE_RECORDS)  # a pipe waits here for its reader
+            _add_receivers(outputs, Sinks(asked, hasher, metrics.exports), report)
+            stopped = signals.enter_context(_stopped_by_signals(sensor.workers.stop))
             app.drive(sensor, outputs.deliver, turn)
+        except SinkError as error:
+            if not outputs.problem():  # it could not even be opened
+                raise OutputError(str(error)) from None
+        except InputError as error:
+            failure = error
+        finally:
             outputs.stop(DRAIN_S)
-    except SinkError as error:
-        if not outputs.problem():  # it could not even be opened
-            raise OutputError(str(error)) from None
-    except InputError as error:
-        failure = error
-    finally:
-        outputs.stop(DRAIN_S)
-        progress.clear()
+            progress.clear()
     outputs.raise_failure()
     if not options.quiet:
         _conclude(sensor, metrics, time.monotonic() - begun)
@@ -147,8 +147,9 @@ def _add_receivers(outputs: Outputs, sinks: Sinks, report: Callable[[str], None]
 
 
 @contextmanager
-def _stopped_by_signals(stop: Callable[[], None], came: list[int]) -> Iterator[None]:
-    """The first signal ends the reading, the second the process; those that came are noted."""
+def _stopped_by_signals(stop: Callable[[], None]) -> Iterator[list[int]]:
+    """The first signal ends the reading, the second the process. Gives the signals that came."""
+    came: list[int] = []
 
     def handle(number: int, frame: FrameType | None) -> None:
         if came:
@@ -158,7 +159,7 @@ def _stopped_by_signals(stop: Callable[[], None], came: list[int]) -> Iterator[N
 
     before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield
+        yield came
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

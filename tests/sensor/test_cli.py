@@ -1,5 +1,6 @@
 """The command as a user meets it: exit codes, one line per error, and nothing lost on the way."""
 
+import gzip
 import json
 import os
 import pty
@@ -9,6 +10,7 @@ import struct
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -237,6 +239,30 @@ def test_a_pipe_without_a_reader_is_waited_for_until_a_signal(tmp_path: Path) ->
             time.sleep(0.02)
         process.send_signal(signal.SIGTERM)
         assert process.wait(TIMEOUT_S) == -signal.SIGTERM
+
+
+def test_a_signal_while_a_damaged_capture_is_drained_loses_nothing(tmp_path: Path) -> None:
+    capture, out, expected = (tmp_path / name for name in ("cut.pcap", "out.fifo", "whole.ndjson"))
+    capture.write_bytes(gzip.decompress(DEMO_CAPTURE.read_bytes())[:-5])
+    hoptap("replay", capture, "--out", expected, exit_code=Exit.INPUT)
+    os.mkfifo(out)
+    with subprocess.Popen([*COMMAND, "replay", str(capture), "--out", str(out)]) as process:
+        with out.open("rb") as reader:  # a pipe holds less than all of it
+            deadline = time.monotonic() + TIMEOUT_S
+            while str(capture) in files_of(process.pid):
+                assert time.monotonic() < deadline and process.poll() is None
+                time.sleep(0.02)
+            process.send_signal(signal.SIGINT)
+            assert len(reader.read().splitlines()) == len(read_records(expected))
+        assert process.wait(TIMEOUT_S) == Exit.INPUT
+
+
+def files_of(pid: int) -> set[str]:
+    found = set()
+    for each in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):  # closed meanwhile
+            found.add(os.readlink(each))
+    return found
 
 
 def test_an_interrupted_replay_writes_what_it_has(tmp_path: Path) -> None:
