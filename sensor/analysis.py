@@ -31,8 +31,8 @@ from sensor.alert_settings import AlertSettings
 from sensor.alerts.rules import Alerts
 from sensor.calls import Calls
 from sensor.correlate.actions import Fact
-from sensor.correlate.correlator import Limits
 from sensor.correlate.inventory import Inventory
+from sensor.correlate.limits import Limits
 from sensor.flows import Flow
 from sensor.gaps import Gaps
 from sensor.hosts import Hosts

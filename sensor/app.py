@@ -18,7 +18,7 @@ from decoders.registry import (
 )
 from sensor import _core, keys, workers
 from sensor.analysis import Analysis, AnalysisLimits
-from sensor.correlate.correlator import Limits
+from sensor.correlate.limits import Limits
 from sensor.exits import ConfigError, InputError, PrivilegeError
 from sensor.knowledge import Knowledge
 from sensor.lateness import Ending, InOrder

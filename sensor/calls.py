@@ -21,10 +21,11 @@ from decoders.message import (
 from sensor.accounts import Accounts
 from sensor.alerts.rules import Alerts, Shown
 from sensor.correlate.actions import Action, Aside, Fact
-from sensor.correlate.correlator import Correlator, Limits
+from sensor.correlate.correlator import Correlator
 from sensor.correlate.gauges import gauges
 from sensor.correlate.inventory import Inventory
 from sensor.correlate.learning import learn_from_call
+from sensor.correlate.limits import Limits
 from sensor.correlate.relations import names_of, objects_of
 from sensor.correlate.verbs import verb_of
 from sensor.flows import Flow

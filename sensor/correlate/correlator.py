@@ -19,7 +19,7 @@ from sensor.correlate.habits import Habits
 from sensor.correlate.inventory import Inventory, object_id
 from sensor.correlate.judge import Judge
 from sensor.correlate.learning import learn_from_hop, learn_from_result, learn_service
-from sensor.correlate.limits import Limits as Limits
+from sensor.correlate.limits import Limits
 from sensor.correlate.orphans import Orphans
 from sensor.correlate.passed import PassedIds
 from sensor.correlate.references import References

@@ -8,26 +8,14 @@
  * copy. Prints nanoseconds of it per packet, and the rate that was reached. */
 #include <arpa/inet.h>
 #include <linux/if_ether.h>
-#include <linux/if_packet.h>
 #include <linux/virtio_net.h>
-#include <net/if.h>
 #include <sched.h>
 #include <stdbool.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <time.h>
+
+#include "sending.h"
 
 enum { FLOWS = 16, BATCH = 32, BURST = 512, HEADERS = 14 + 20 + 20, SEGMENT_BYTES = 1448 };
-
-static uint64_t now_ns(clockid_t clock)
-{
-    struct timespec now;
-    clock_gettime(clock, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
 
 static void put16(uint8_t *at, uint32_t value)
 {
@@ -50,34 +38,6 @@ static void craft(uint8_t *at, uint32_t payload_bytes, uint16_t client_port, uin
     tcp[12] = 0x50;
     tcp[13] = 0x10;
     memset(tcp + 20, 'x', payload_bytes);
-}
-
-static void fail(const char *what)
-{
-    perror(what);
-    exit(1);
-}
-
-static int open_interface(const char *name, bool super)
-{
-    int wire = socket(AF_PACKET, SOCK_RAW, 0), yes = 1;
-    struct sockaddr_ll address = {.sll_family = AF_PACKET,
-                                  .sll_protocol = htons(ETH_P_IP),
-                                  .sll_ifindex = (int)if_nametoindex(name)};
-    if (wire < 0 || bind(wire, (void *)&address, sizeof address) != 0 ||
-        (super && setsockopt(wire, SOL_PACKET, PACKET_VNET_HDR, &yes, sizeof yes) != 0))
-        fail(name);
-    return wire;
-}
-
-static void send_batch(int wire, struct mmsghdr *messages, unsigned count)
-{
-    for (unsigned done = 0; done < count;) {
-        int sent = sendmmsg(wire, messages + done, count - done, 0);
-        if (sent < 0)
-            fail("sendmmsg");
-        done += (unsigned)sent;
-    }
 }
 
 static void await(uint64_t due_ns)
@@ -118,13 +78,15 @@ int main(int count, char **arguments)
         parts[i][1] = (struct iovec){frame, HEADERS + payload_bytes};
         messages[i].msg_hdr = (struct msghdr){.msg_iov = parts[i], .msg_iovlen = 2};
     }
-    int wire = open_interface(arguments[1], super);
+    int wire = open_interface(arguments[1], htons(ETH_P_IP)), yes = 1;
+    if (super && setsockopt(wire, SOL_PACKET, PACKET_VNET_HDR, &yes, sizeof yes) != 0)
+        fail(arguments[1]);
     uint64_t burst = super ? BATCH : BURST, sent = 0, start_ns = now_ns(CLOCK_MONOTONIC);
     uint64_t cpu_ns = now_ns(CLOCK_THREAD_CPUTIME_ID);
     while (sent < packets) {
         await(start_ns + sent * 1000000000u / rate);
         for (uint64_t each = 0; each < burst; each += BATCH, sent += BATCH)
-            send_batch(wire, messages, BATCH);
+            send_all(wire, messages, BATCH);
     }
     cpu_ns = now_ns(CLOCK_THREAD_CPUTIME_ID) - cpu_ns;
     double seconds = (double)(now_ns(CLOCK_MONOTONIC) - start_ns) / 1e9;

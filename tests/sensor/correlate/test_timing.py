@@ -10,7 +10,7 @@ from decoders.message import Outcome
 from sensor.analysis import AnalysisLimits
 from sensor.correlate import chains
 from sensor.correlate.actions import Action, Actions, Pairs, Verdict
-from sensor.correlate.correlator import Limits
+from sensor.correlate.limits import Limits
 from tests.sensor.talk import ADMIN, ALICE, BOB, ESX1, VC, VCD, Talk, vapp, vm
 
 MS = 10**6
